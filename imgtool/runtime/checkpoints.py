@@ -1,0 +1,138 @@
+"""Files of weights as tensors: the only place that calls `torch.load`, and only with `weights_only=True`."""
+
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from imgtool.errors import WeightsError
+
+if TYPE_CHECKING:
+    from imgtool.runtime.registry import WeightsFile
+
+MAX_HEADER_BYTES = 100_000_000  # The format's own limit
+WRAPPERS = ("state_dict", "model", "params")  # Where other people's checkpoints keep their tensors
+
+
+def load_tensors(file: "WeightsFile | Path") -> dict[str, Tensor]:
+    """The tensors of a file, on the CPU, by the names that our networks use.
+
+    torchvision's VGG is recognised by its names ("features.0.weight") and gets the paper's ("conv1_1.weight").
+
+    Args:
+        file: what `find_weights` returned, or a path to a `.safetensors` or to a checkpoint of torch.
+    Raises:
+        WeightsError: the file is damaged, or holds anything but tensors; nothing in it is ever executed.
+    """
+    path = file if isinstance(file, Path) else file.path
+    try:
+        tensors = _safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    return paper_names(tensors, path.name)
+
+
+def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, name: str, surplus: bool = False) -> None:
+    """Give a network its weights, after checking that each one fits.
+
+    Args:
+        module: the network, on any device; its own tensors say what is expected.
+        tensors: what `load_tensors` returned.
+        name: what these weights are called in an error.
+        surplus: allow tensors that the network has no place for, as when a VGG is cut short.
+    Raises:
+        WeightsError: names the first tensor that is missing, misshapen, of another type, not finite or unknown.
+    """
+    expected = module.state_dict()
+    for key in expected:
+        if key not in tensors:
+            raise WeightsError(f"{name}: {key} is missing, expected {_looks(expected[key])}")
+        _require_fit(f"{name}: {key}", tensors[key], expected[key])
+    unknown = [key for key in tensors if key not in expected]
+    if unknown and not surplus:
+        close = f"expected only {', '.join(list(expected)[:3])}, ..." if expected else "expected no tensors"
+        raise WeightsError(f"{name}: {unknown[0]} is unknown to the network, {close}")
+    module.load_state_dict({key: tensors[key] for key in expected})
+
+
+def _require_fit(what: str, found: Tensor, expected: Tensor) -> None:
+    if (found.shape, found.dtype) != (expected.shape, expected.dtype):
+        raise WeightsError(f"{what} is {_looks(found)}, expected {_looks(expected)}")
+    if found.is_floating_point() and not torch.isfinite(found).all():
+        raise WeightsError(f"{what} holds NaN or infinity, expected finite numbers")
+
+
+def _looks(tensor: Tensor) -> str:
+    """ "float32 (64, 3, 3, 3)"."""
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file whose header is plausible."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > min(MAX_HEADER_BYTES, size - 8):
+        raise WeightsError(f"{path} is {size:,} bytes and claims a header of {header:,}: no safetensors file")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is damaged or cut short: {error}") from error
+
+
+def _checkpoint(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint of torch, by its restricted unpickler."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Old checkpoints speak of storages that torch has renamed.
+            mapped = zipfile.is_zipfile(path)
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except OSError:
+        raise
+    except Exception as error:  # The unpickler raises whatever the bytes lead it to
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsError(
+            f"{path} is no checkpoint of plain tensors: {reason}",
+            hint="save it as .safetensors, or as a state dict",
+        ) from error
+    for key in WRAPPERS:
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    if not isinstance(loaded, dict) or not loaded:
+        raise WeightsError(f"{path} holds a {type(loaded).__name__}, expected tensors by name")
+    for key, value in loaded.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise WeightsError(f"{path}: {key} is a {type(value).__name__}, expected a tensor")
+    return loaded
+
+
+def paper_names(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """torchvision's VGG by the paper's layer names, without its classifier; anything else as it is.
+
+    In torchvision's list of modules a ReLU follows each convolution, and a pooling ends each block: indices of
+    convolutions are 2 apart within a block, and 3 apart from one block to the next.
+    """
+    if "features.0.weight" not in tensors:
+        return tensors
+    found = {key: re.fullmatch(r"features\.(\d+)\.(weight|bias)", key) for key in tensors}
+    strange = [key for key in tensors if not found[key] and not key.startswith("classifier.")]
+    if strange:
+        raise WeightsError(f"{name}: {strange[0]} is unknown, expected a plain VGG of torchvision")
+    indices = sorted({int(match[1]) for match in found.values() if match})
+    layers, block, index = {0: "conv1_1"}, 1, 1
+    for before, after in pairwise(indices):
+        if after - before not in (2, 3):
+            raise WeightsError(
+                f"{name}: features.{after} is out of place, expected a plain VGG of torchvision"
+            )
+        block, index = (block, index + 1) if after - before == 2 else (block + 1, 1)
+        layers[after] = f"conv{block}_{index}"
+    return {f"{layers[int(match[1])]}.{match[2]}": tensors[key] for key, match in found.items() if match}
