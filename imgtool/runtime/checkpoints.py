@@ -25,7 +25,7 @@ WRAPPERS = ("state_dict", "model", "params")  # Where other people's checkpoints
 def load_tensors(file: "WeightsFile | Path") -> dict[str, Tensor]:
     """The tensors of a file, on the CPU, by the names that our networks use.
 
-    torchvision's VGG is recognised by its names ("features.0.weight") and gets the paper's ("conv1_1.weight").
+    torchvision's VGG is recognised by its names ("features.0.weight") and gets the paper's (conv1_1.weight).
 
     Args:
         file: what `find_weights` returned, or a path to a `.safetensors` or to a checkpoint of torch.
@@ -49,7 +49,7 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, name: str, su
         name: what these weights are called in an error.
         surplus: allow tensors that the network has no place for, as when a VGG is cut short.
     Raises:
-        WeightsError: names the first tensor that is missing, misshapen, of another type, not finite or unknown.
+        WeightsError: names the first tensor that is missing, misshapen, mistyped, not finite or unknown.
     """
     expected = module.state_dict()
     for key in expected:
@@ -117,7 +117,7 @@ def _checkpoint(path: Path) -> dict[str, Tensor]:
 def paper_names(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """torchvision's VGG by the paper's layer names, without its classifier; anything else as it is.
 
-    In torchvision's list of modules a ReLU follows each convolution, and a pooling ends each block: indices of
+    In torchvision's list a ReLU follows each convolution, and a pooling ends each block, so indices of
     convolutions are 2 apart within a block, and 3 apart from one block to the next.
     """
     if "features.0.weight" not in tensors:

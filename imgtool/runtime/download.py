@@ -19,7 +19,7 @@ OnProgress = Callable[[str, int, int], None]  # What is under way, bytes done, b
 
 REQUESTS = 100  # For one file, as long as each brings something
 STALLED = 3  # Requests in a row that bring nothing
-PATIENCE = 0.2  # Seconds before the second of them; doubles
+PATIENCE = 0.1  # Seconds before the second of them; doubles
 TRANSIENT = (429, 500, 502, 503, 504)
 NO_SPACE = "set IMGTOOL_CACHE to a folder with room"
 

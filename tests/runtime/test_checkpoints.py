@@ -1,0 +1,202 @@
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from imgtool.errors import WeightsError
+from imgtool.runtime.checkpoints import load_into, load_tensors
+
+
+def layer():
+    return nn.ModuleDict({"conv1_1": nn.Conv2d(3, 4, 3)})
+
+
+def fitting():
+    return {"conv1_1.weight": torch.ones(4, 3, 3, 3), "conv1_1.bias": torch.zeros(4)}
+
+
+def torchvision_vgg():
+    """The names of torchvision's VGG-16, on tiny tensors that hold their own place in the list."""
+    indices = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+    features = {
+        f"features.{index}.{kind}": torch.tensor([index]) for index in indices for kind in ("weight", "bias")
+    }
+    return features | {"classifier.0.weight": torch.zeros(2), "classifier.6.bias": torch.zeros(1)}
+
+
+# Reading
+
+
+def test_safetensors(tmp_path):
+    save_file(fitting(), tmp_path / "a.safetensors")
+    tensors = load_tensors(tmp_path / "a.safetensors")
+    assert torch.equal(tensors["conv1_1.weight"], torch.ones(4, 3, 3, 3))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("wrapper", [None, "state_dict"])
+def test_checkpoint_of_torch(tmp_path, zipped, wrapper):
+    saved = {wrapper: fitting(), "epoch": 3} if wrapper else fitting()
+    torch.save(saved, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    assert torch.equal(load_tensors(tmp_path / "a.pth")["conv1_1.bias"], torch.zeros(4))
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_torchvision_names_become_the_papers(tmp_path, suffix):
+    write = torch.save if suffix == ".pth" else save_file
+    write(torchvision_vgg(), tmp_path / f"vgg16{suffix}")
+    tensors = load_tensors(tmp_path / f"vgg16{suffix}")
+    expected = [
+        f"conv{block}_{index}"
+        for block, count in enumerate((2, 2, 3, 3, 3), 1)
+        for index in range(1, count + 1)
+    ]
+    assert {name.split(".")[0] for name in tensors} == set(expected)
+    assert [int(tensors[f"{name}.bias"]) for name in expected] == [
+        0,
+        2,
+        5,
+        7,
+        10,
+        12,
+        14,
+        17,
+        19,
+        21,
+        24,
+        26,
+        28,
+    ]
+
+
+@pytest.mark.parametrize("stray", ["features.1.running_mean", "head.weight", "features.9.weight"])
+def test_other_networks_are_not_taken_for_a_vgg(tmp_path, stray):
+    torch.save(torchvision_vgg() | {stray: torch.zeros(1)}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="expected a plain VGG"):
+        load_tensors(tmp_path / "a.pth")
+
+
+# Hostile files
+
+
+class Hostile:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+@pytest.mark.parametrize("form", ["pickle", "legacy", "zip"])
+def test_pickle_is_not_executed(tmp_path, form):
+    marker, path = tmp_path / "executed", tmp_path / "a.pth"
+    if form == "pickle":
+        path.write_bytes(pickle.dumps(Hostile(marker)))
+    else:
+        torch.save({"weight": Hostile(marker)}, path, _use_new_zipfile_serialization=form == "zip")
+    with pytest.raises(WeightsError, match="no checkpoint of plain tensors"):
+        load_tensors(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "value", [{}, [torch.zeros(1)], {"weight": "text"}, {1: torch.zeros(1)}, torch.zeros(3)], ids=repr
+)
+def test_anything_but_tensors_by_name(tmp_path, value):
+    torch.save(value, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="expected"):
+        load_tensors(tmp_path / "a.pth")
+
+
+def header(claimed, text=b""):
+    return claimed.to_bytes(8, "little") + text
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        b"",
+        b"\x01",
+        header(2**63, b"{}"),
+        header(200_000_000, b"{}"),
+        header(2, b"[]"),
+        header(9, b'{"a": {}}'),
+        b"GIF89a" * 99,
+    ],
+    ids=["empty", "byte", "absurd", "long", "list", "no-offsets", "picture"],
+)
+def test_damaged_safetensors(tmp_path, contents):
+    (tmp_path / "a.safetensors").write_bytes(contents)
+    with pytest.raises(WeightsError):
+        load_tensors(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("keep", [4, 40, 300])
+def test_truncated_safetensors(tmp_path, keep):
+    path = tmp_path / "a.safetensors"
+    save_file(fitting(), path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(WeightsError, match=r"claims a header|cut short"):
+        load_tensors(path)
+
+
+def test_tensor_larger_than_its_file(tmp_path):
+    text = json.dumps({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}).encode()
+    (tmp_path / "a.safetensors").write_bytes(header(len(text), text) + bytes(64))
+    with pytest.raises(WeightsError, match="cut short"):
+        load_tensors(tmp_path / "a.safetensors")
+
+
+def test_zip_that_is_no_checkpoint(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+        archive.writestr("../../evil", b"x")
+    with pytest.raises(WeightsError, match="no checkpoint of plain tensors"):
+        load_tensors(tmp_path / "a.pth")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(WeightsError, match="cannot be read: No such file"):
+        load_tensors(tmp_path / "a.safetensors")
+
+
+# Into a network
+
+
+def test_load_into():
+    network = layer()
+    load_into(network, fitting(), name="tiny")
+    assert torch.equal(network.state_dict()["conv1_1.weight"], fitting()["conv1_1.weight"])
+
+
+def test_surplus_is_allowed_on_request():
+    tensors = fitting() | {"conv1_2.bias": torch.zeros(4)}
+    with pytest.raises(WeightsError, match=r"tiny: conv1_2\.bias is unknown"):
+        load_into(layer(), tensors, name="tiny")
+    load_into(layer(), tensors, name="tiny", surplus=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (torch.ones(4, 3, 5, 5), r"is float32 \(4, 3, 5, 5\), expected float32 \(4, 3, 3, 3\)"),
+        (torch.ones(4, 3, 3, 3, dtype=torch.int64), r"is int64 .* expected float32"),
+        (torch.full((4, 3, 3, 3), torch.nan), "holds NaN or infinity"),
+        (torch.full((4, 3, 3, 3), torch.inf), "holds NaN or infinity"),
+        (None, r"is missing, expected float32 \(4, 3, 3, 3\)"),
+    ],
+    ids=["shape", "dtype", "nan", "inf", "missing"],
+)
+def test_first_misfit_is_named(wrong, complaint):
+    network, tensors = layer(), fitting()
+    tensors["conv1_1.weight"] = wrong
+    before = network["conv1_1"].bias.clone()
+    with pytest.raises(WeightsError, match=rf"^tiny: conv1_1\.weight {complaint}"):
+        load_into(
+            network, {name: tensor for name, tensor in tensors.items() if tensor is not None}, name="tiny"
+        )
+    assert torch.equal(network["conv1_1"].bias, before)  # Nothing was changed
