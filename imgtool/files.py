@@ -25,6 +25,7 @@ TEMPORARY_PREFIX = ".imgtool-"
 TEMPORARY_SUFFIX = ".part"
 SWEEP_SECONDS = 10.0  # one process searches a folder for leftovers at most this often
 
+_OPEN_FILES = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
 _O_TMPFILE: int = getattr(os, "O_TMPFILE", 0)
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 _last_sweep: dict[Path, float] = {}
@@ -70,7 +71,7 @@ def check_writable(path: Path) -> None:
         status = _status(path)
         if status is not None:
             _check_target(path, status)
-            if not stat.S_ISREG(status.st_mode):
+            if _is_device(path, status):
                 return
         ancestor = _resolved(path).parent
         while not os.path.lexists(ancestor):
@@ -106,7 +107,7 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
         status = _status(path)
         if status is not None:
             _check_target(path, status)
-        if status is not None and not stat.S_ISREG(status.st_mode):
+        if status is not None and _is_device(path, status):
             draft = _DeviceDraft(path)
         elif status is not None and not overwrite:
             raise _os_error(errno.EEXIST, path)
@@ -135,10 +136,12 @@ class _DeviceDraft:
 
     def publish(self, *, overwrite: bool) -> None:
         contents = memoryview(self.contents.getvalue())
-        with self.path.open("wb", buffering=0) as device:
-            written = 0
-            while written < len(contents):
-                written += device.write(contents[written:]) or 0
+        device = os.open(self.path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+        try:
+            while contents:
+                contents = contents[os.write(device, contents) :]
+        finally:
+            os.close(device)
 
     def discard(self) -> None:
         self.file.close()
@@ -304,6 +307,11 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
+def _is_device(path: Path, status: os.stat_result) -> bool:
+    """Whether `path` is no file to be replaced: a device, a pipe, or a name of an open file (/dev/stdout)."""
+    return not stat.S_ISREG(status.st_mode) or str(path).startswith(_OPEN_FILES)
+
+
 def _resolved(path: Path) -> Path:
     """Where writing to `path` ends up: a symbolic link is followed, also to a file that is not there yet."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path.absolute()
@@ -353,7 +361,8 @@ def _output_error(path: Path, error: OSError | ValueError) -> OutputError:
             case errno.EISDIR:
                 reason, hint = "it is a folder", "add a file name to it"
             case errno.ENOTDIR:
-                reason = f"{printable(error.filename or path.parent)} is not a folder"
+                file = next((each for each in path.parents if each.is_file()), path.parent)
+                reason = f"{printable(file)} is not a folder"
             case errno.EEXIST:
                 reason, hint = "it exists already", "--force replaces it"
             case errno.ELOOP:

@@ -1,0 +1,202 @@
+"""Pixels to the bytes of a picture file; the same pixels and recipe always give the same bytes."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from imgtool.errors import OutputError
+from imgtool.imaging.picture import Picture, Samples, to_8_bits
+from imgtool.imaging.recipes import KEY, to_xmp
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a file format can hold.
+
+    Attributes:
+        suffixes: File names that mean it; the first one is its name.
+        pillow: What Pillow calls it.
+        options: How Pillow shall save it.
+        alpha: Whether it holds transparency.
+        deep: Whether 16 bits are written.
+        recipe: Where a recipe goes: "text" (PNG), "xmp" or "" (a file beside it).
+        recipe_bytes: The longest recipe it can hold.
+        max_side: The most pixels in width or height.
+    """
+
+    suffixes: tuple[str, ...]
+    pillow: str
+    options: dict[str, Any]
+    alpha: bool = False
+    deep: bool = False
+    recipe: str = ""
+    recipe_bytes: int = 1_000_000
+    max_side: int = 2**31 - 1
+
+
+# WebP is written lossless: lossy WebP stores colour at half resolution, which no quality setting undoes,
+# and a mask or an edge map would come back changed. `exact` keeps the colours below full transparency.
+_FORMATS = (
+    Format(("png",), "PNG", {"compress_level": 6}, alpha=True, deep=True, recipe="text"),
+    Format(
+        ("jpg", "jpeg"),
+        "JPEG",
+        {"quality": 95, "subsampling": 0, "optimize": False},
+        recipe="xmp",
+        recipe_bytes=64_000,
+        max_side=65_500,
+    ),
+    Format(
+        ("webp",),
+        "WEBP",
+        {"lossless": True, "exact": True, "quality": 80, "method": 4},
+        alpha=True,
+        recipe="xmp",
+        max_side=16_383,
+    ),
+    Format(("tif", "tiff"), "TIFF", {"compression": "tiff_adobe_deflate"}, alpha=True, recipe="xmp"),
+    Format(("bmp",), "BMP", {}),
+    Format(("gif",), "GIF", {}, alpha=True, max_side=65_535),
+    Format(("ppm",), "PPM", {}, deep=True),
+    Format(
+        ("avif",),
+        "AVIF",
+        {"quality": 90, "subsampling": "4:4:4"},
+        alpha=True,
+        recipe="xmp",
+        max_side=65_535,
+    ),
+)
+FORMATS = {suffix: each for each in _FORMATS for suffix in each.suffixes}
+
+
+def encode(picture: Picture, name: str, recipe: str | None = None) -> tuple[bytes, tuple[str, ...]]:
+    """A picture as the bytes of a file, and what was lost on the way.
+
+    Args:
+        picture: What to write.
+        name: A suffix in FORMATS, without the dot.
+        recipe: JSON to embed, where the format can.
+
+    Raises:
+        OutputError: The picture is too large for the format.
+    """
+    fmt = FORMATS[name]
+    if max(picture.width, picture.height) > fmt.max_side:
+        size = f"{picture.width}x{picture.height}"
+        raise OutputError(
+            f"{size} is too large for {fmt.pillow}, whose sides end at {fmt.max_side}", hint="write a .png"
+        )
+    notes: tuple[str, ...] = ()
+    if picture.pixels.dtype == np.uint16 and not fmt.deep:
+        alpha = None if picture.alpha is None else to_8_bits(picture.alpha)
+        picture = replace(picture, pixels=to_8_bits(picture.pixels), alpha=alpha)
+        notes += (f"16 bits reduced to 8 for {fmt.pillow}",)
+    if picture.alpha is not None and not fmt.alpha:
+        if picture.alpha.min() < np.iinfo(picture.alpha.dtype).max:
+            notes += (f"{fmt.pillow} has no transparency: laid on white",)
+        picture = replace(picture, pixels=on_white(picture.pixels, picture.alpha), alpha=None)
+    if picture.pixels.dtype == np.uint16:
+        return (_png_16 if fmt.pillow == "PNG" else _ppm_16)(picture, recipe), notes
+    if fmt.pillow == "GIF":
+        image, options, lost = _palette(picture)
+        notes += lost
+    else:
+        image, options = _to_pillow(picture), {}
+    if recipe is not None:
+        options |= _recipe_options(fmt, recipe)
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, fmt.pillow, **fmt.options, **options)
+    except (OSError, ValueError, MemoryError) as error:
+        raise OutputError(f"cannot write it as {fmt.pillow}: {error}", hint="write a .png") from error
+    return buffer.getvalue(), notes
+
+
+def on_white(pixels: Samples, alpha: Samples) -> Samples:
+    """Pixels (H, W, 3) laid on white by their alpha (H, W), as a browser shows them."""
+    full = int(np.iinfo(pixels.dtype).max)
+    weight = alpha[..., None].astype(np.uint32)
+    mixed = (pixels * weight + full * (full - weight) + full // 2) // full
+    return mixed.astype(pixels.dtype)
+
+
+def _to_pillow(picture: Picture) -> Image.Image:
+    if picture.alpha is None:
+        return Image.fromarray(np.ascontiguousarray(picture.pixels))
+    return Image.fromarray(np.dstack((picture.pixels, picture.alpha)))
+
+
+def _recipe_options(fmt: Format, recipe: str) -> dict[str, Any]:
+    if fmt.recipe == "text":
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt(KEY, recipe)
+        return {"pnginfo": chunks}
+    if fmt.pillow == "TIFF":
+        return {"tiffinfo": {700: to_xmp(recipe)}}
+    return {"xmp": to_xmp(recipe)} if fmt.recipe == "xmp" else {}
+
+
+def _palette(picture: Picture) -> tuple[Image.Image, dict[str, Any], tuple[str, ...]]:
+    """At most 256 colours for GIF: exact where they suffice; one of them stands for transparent."""
+    hidden = None if picture.alpha is None else picture.alpha < 128
+    most = 256 if hidden is None else 255
+    rgb = Image.fromarray(np.ascontiguousarray(picture.pixels))
+    notes: tuple[str, ...] = ()
+    colors, indices = _exact_palette(picture.pixels, most)
+    if colors is None:
+        reduced = rgb.quantize(most, method=Image.Quantize.MEDIANCUT)
+        colors, indices = bytes(reduced.getpalette() or ()), np.array(reduced)
+        notes += (f"GIF: colours reduced to {most}",)
+    if picture.alpha is not None:
+        indices = np.where(hidden, 255, indices).astype(np.uint8)
+        if ((picture.alpha != 0) & (picture.alpha != 255)).any():
+            notes += ("GIF: transparency reduced to on and off",)
+    image = Image.fromarray(indices)
+    image.putpalette(colors.ljust(768, b"\0"))
+    return image, {} if hidden is None else {"transparency": 255, "optimize": False}, notes
+
+
+def _exact_palette(pixels: Samples, most: int) -> tuple[bytes | None, Samples]:
+    """The colours of a picture and their indices (H, W), if there are at most `most`."""
+    packed = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    # A few rows tell most photographs apart
+    if len(np.unique(packed[:: max(1, len(packed) // 16)])) > most:
+        return None, pixels
+    colors, indices = np.unique(packed, return_inverse=True)
+    if len(colors) > most:
+        return None, pixels
+    table = np.stack((colors >> 16, colors >> 8 & 255, colors & 255), axis=1).astype(np.uint8)
+    return table.tobytes(), indices.reshape(packed.shape).astype(np.uint8)
+
+
+def _png_16(picture: Picture, recipe: str | None) -> bytes:
+    """16-bit colour, which Pillow does not write: each row as its difference from the one above."""
+    planes = picture.pixels if picture.alpha is None else np.dstack((picture.pixels, picture.alpha))
+    rows = planes.astype(">u2").reshape(picture.height, -1).view(np.uint8)
+    up = rows.copy()
+    up[1:] -= rows[:-1]
+    filtered = np.insert(up, 0, 2, axis=1)
+    header = struct.pack(
+        ">IIBBBBB", picture.width, picture.height, 16, 2 if picture.alpha is None else 6, 0, 0, 0
+    )
+    chunks = [(b"IHDR", header)]
+    if recipe is not None:
+        chunks.append((b"iTXt", KEY.encode() + b"\0\0\0\0\0" + recipe.encode()))
+    chunks += [(b"IDAT", zlib.compress(filtered.tobytes(), 6)), (b"IEND", b"")]
+    body = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+def _ppm_16(picture: Picture, recipe: str | None) -> bytes:
+    return b"P6\n%d %d\n65535\n" % (picture.width, picture.height) + picture.pixels.astype(">u2").tobytes()

@@ -1,0 +1,57 @@
+"""A picture as it is read from a file or written to one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples: TypeAlias = NDArray[Any]  # uint8 in [0, 255] or uint16 in [0, 65535]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Pixels in sRGB, upright, with their transparency apart.
+
+    Attributes:
+        pixels: (H, W, 3), uint8 in [0, 255], or uint16 in [0, 65535] when the file carries 16 bits.
+        alpha: (H, W) of the same dtype, 0 is transparent; None when the file knows no transparency.
+            Pixels are not multiplied by it.
+        notes: What the user should be told about how the file was understood, one sentence each.
+
+    Raises:
+        ValueError: The arrays do not have these shapes and types.
+    """
+
+    pixels: Samples
+    alpha: Samples | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.pixels.shape, self.pixels.dtype
+        if len(shape) != 3 or shape[2] != 3 or 0 in shape:
+            raise ValueError(f"pixels must be (H, W, 3) and not empty, got {shape}")
+        if dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"pixels must be uint8 or uint16, got {dtype}")
+        if self.alpha is not None and (self.alpha.shape != shape[:2] or self.alpha.dtype != dtype):
+            raise ValueError(f"alpha must be {shape[:2]} {dtype}, got {self.alpha.shape} {self.alpha.dtype}")
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.pixels.shape[1])
+
+
+def to_8_bits(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    """Samples of 8 or 16 bits as 8 bits: 65535 becomes 255, and the nearest value is taken."""
+    if samples.dtype == np.uint8:
+        return samples
+    # Exactly round(v / 257), without a wider copy than 32 bits
+    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
