@@ -41,7 +41,7 @@ _SIGNATURES: tuple[tuple[bytes, tuple[str, ...] | None, str], ...] = (
     (rb"%PDF", None, "a PDF document"),
     (rb"\s*<(svg|\?xml|!DOCTYPE|html)", None, "an SVG, XML or HTML document"),
     (rb"8BPS", None, "a Photoshop document"),
-    (rb"\0\0\1\0", None, "an icon (ICO)"),
+    (rb"\0\0\x01\0", None, "an icon (ICO)"),
     (rb"\xff\x0a|\0\0\0\x0cJXL ", None, "a JPEG XL picture"),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", None, "a JPEG 2000 picture"),
     (rb"PK\x03\x04", None, "a ZIP archive"),
