@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from imgtool.errors import WeightsError
+from imgtool.files import printable
 
 if TYPE_CHECKING:
-    from imgtool.runtime.registry import WeightsFile
+    from imgtool.runtime.entries import WeightsFile
 
 MAX_HEADER_BYTES = 100_000_000  # The format's own limit
 WRAPPERS = ("state_dict", "model", "params")  # Where other people's checkpoints keep their tensors
@@ -34,9 +35,9 @@ def load_tensors(file: "WeightsFile | Path") -> dict[str, Tensor]:
     """
     path = file if isinstance(file, Path) else file.path
     try:
-        tensors = _safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
+        tensors = _safetensors(path) if _is_safetensors(path) else _checkpoint(path)
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise WeightsError(f"{printable(path)} cannot be read: {error.strerror or error}") from error
     return paper_names(tensors, path.name)
 
 
@@ -75,17 +76,25 @@ def _looks(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
+def _is_safetensors(path: Path) -> bool:
+    """By name, or by the JSON that begins after eight bytes; no checkpoint of torch has a brace there."""
+    with path.open("rb") as file:
+        return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
+
+
 def _safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file whose header is plausible."""
     size = path.stat().st_size
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
     if header > min(MAX_HEADER_BYTES, size - 8):
-        raise WeightsError(f"{path} is {size:,} bytes and claims a header of {header:,}: no safetensors file")
+        raise WeightsError(
+            f"{printable(path)} is {size:,} bytes and claims a header of {header:,}: no safetensors file"
+        )
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise WeightsError(f"{path} is damaged or cut short: {error}") from error
+        raise WeightsError(f"{printable(path)} is damaged or cut short: {error}") from error
 
 
 def _checkpoint(path: Path) -> dict[str, Tensor]:
@@ -100,17 +109,17 @@ def _checkpoint(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # The unpickler raises whatever the bytes lead it to
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise WeightsError(
-            f"{path} is no checkpoint of plain tensors: {reason}",
+            f"{printable(path)} is no checkpoint of plain tensors: {reason}",
             hint="save it as .safetensors, or as a state dict",
         ) from error
     for key in WRAPPERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
     if not isinstance(loaded, dict) or not loaded:
-        raise WeightsError(f"{path} holds a {type(loaded).__name__}, expected tensors by name")
+        raise WeightsError(f"{printable(path)} holds a {type(loaded).__name__}, expected tensors by name")
     for key, value in loaded.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise WeightsError(f"{path}: {key} is a {type(value).__name__}, expected a tensor")
+            raise WeightsError(f"{printable(path)}: {key} is a {type(value).__name__}, expected a tensor")
     return loaded
 
 

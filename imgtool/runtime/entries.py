@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -99,6 +100,27 @@ class WeightsEntry:
         if self.distribution:
             return f"{self.distribution.file} of the package index"
         return self.url or f"{self.name}.safetensors of this project"
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of weights on this machine, verified.
+
+    Attributes:
+        name: its name in the registry, or the path as it was given.
+        path: a safetensors file, or the `.pth` that a user gave.
+        sha256: of that file.
+        network: the architecture it fits; empty when a given file does not say.
+        preprocessing: the input it was trained on: "caffe", "torchvision", "hed", ...
+        source: where it came from, in words.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    network: str
+    preprocessing: str
+    source: str
 
 
 @cache

@@ -97,7 +97,7 @@ def _from_network(entry: WeightsEntry, target: Path, tried: list[str], on_progre
 
     from imgtool.runtime import index
 
-    settings = index.read_settings()
+    settings = index.read_settings(tried)
     if offline():
         tried.append("the network: forbidden by IMGTOOL_OFFLINE")
         settings = settings.offline()
@@ -131,7 +131,9 @@ def _candidates(
     from imgtool.runtime import index
 
     if entry.distribution and entry.archive:
-        yield from index.candidates(client, settings, entry.distribution, entry.archive, tried)
+        for offer in index.candidates(client, settings, entry.distribution, entry.archive, tried):
+            if index.is_local(offer.url) or not offline():  # A page on this disk may point elsewhere
+                yield offer
     if entry.url and (index.is_local(entry.url) or not offline()):
         yield index.Candidate(entry.url, entry.url, entry.archive_name)
 

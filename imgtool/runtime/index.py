@@ -27,6 +27,7 @@ from imgtool.runtime.entries import Distribution, Pin
 
 PIP_SECTIONS = ("global", "install", "download", ":env:")  # A later one overrides an earlier one, as in pip.
 DEFAULT_TIMEOUT = 15.0  # Seconds, pip's own
+PIP_SECONDS = 60  # For pip to list its settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +65,14 @@ def is_local(url: str) -> bool:
     return url.startswith("file:") or "://" not in url
 
 
-def read_settings() -> IndexSettings:
-    """pip's settings as pip itself lists them; its environment variables alone where there is no pip."""
+def read_settings(tried: list[str]) -> IndexSettings:
+    """pip's settings as pip itself lists them; its environment variables alone where there is no pip.
+
+    Args:
+        tried: gets a line if pip cannot read its own settings.
+    """
     settings: dict[str, str] = {}
-    listed = dict(_listed_by_pip() or _environment())
+    listed = _listed_by_pip(tried) or _environment()
     for section in PIP_SECTIONS:
         prefix = f"{section}."
         settings |= {
@@ -107,19 +112,24 @@ def _default_index() -> str:
     return PackageFinder().sources[0]["url"]
 
 
-def _listed_by_pip() -> dict[str, str]:
+def _listed_by_pip(tried: list[str]) -> dict[str, str]:
     """`pip config list` as "section.key" -> value; empty without a pip that answers."""
-    if importlib.util.find_spec("pip"):
-        command = [sys.executable, "-m", "pip"]
-    else:
-        command = [path] if (path := shutil.which("pip")) else []
-    if not command:
+    here = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else None
+    elsewhere = [path] if (path := shutil.which("pip")) else None
+    if not (command := here or elsewhere):
         return {}
     try:
         listed = subprocess.run(
-            [*command, "config", "list"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
+            [*command, "config", "list"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=PIP_SECONDS,
+            check=True,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip()
+        tried.append(f"pip config list: {said.splitlines()[-1] if said else 'failed'}")
         return {}
     lines = (line.partition("=") for line in listed.stdout.splitlines())
     return {key: str(ast.literal_eval(value)) for key, equals, value in lines if equals}

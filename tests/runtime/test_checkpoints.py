@@ -1,3 +1,4 @@
+import hashlib
 import json
 import pickle
 import zipfile
@@ -10,6 +11,8 @@ from torch import nn
 
 from imgtool.errors import WeightsError
 from imgtool.runtime.checkpoints import load_into, load_tensors
+from imgtool.runtime.entries import Pin, WeightsEntry
+from imgtool.runtime.registry import find_weights
 
 
 def layer():
@@ -79,6 +82,23 @@ def test_other_networks_are_not_taken_for_a_vgg(tmp_path, stray):
     torch.save(torchvision_vgg() | {stray: torch.zeros(1)}, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match="expected a plain VGG"):
         load_tensors(tmp_path / "a.pth")
+
+
+def test_checkpoint_from_an_address_is_converted(tmp_path, isolated, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    path = tmp_path / "vgg16.pth"
+    tensors = {name: tensor.float() for name, tensor in torchvision_vgg().items()}
+    torch.save(tensors, path, _use_new_zipfile_serialization=False)
+    entry = WeightsEntry(
+        name="web",
+        network="vgg16",
+        preprocessing="torchvision",
+        url=path.as_uri(),
+        archive=Pin(path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()),
+    )
+    found = find_weights("web", entries={"web": entry})
+    assert found.path.suffix == ".safetensors"
+    assert float(load_tensors(found)["conv5_3.weight"]) == 28.0
 
 
 # Hostile files

@@ -243,9 +243,32 @@ def test_configuration_file(tiny, isolated, serve, tmp_path, monkeypatch):
     config.write_text(f"[global]\nindex-url = {DEAD}\n[download]\nindex-url = {server.url}\ntimeout = 7\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"{DEAD} {DEAD}b")
-    settings = read_settings()
+    settings = read_settings([])
     assert settings.index_urls == (server.url, DEAD, f"{DEAD}b")
     assert settings.timeout == 7.0
+
+
+def test_without_pip(isolated, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("PIP_INDEX_URL", DEAD)
+    monkeypatch.setenv("PIP_FIND_LINKS", "~/wheels /opt/wheels")
+    settings = read_settings([])
+    assert settings.index_urls == (DEAD,)
+    assert settings.find_links == (str(Path.home() / "wheels"), "/opt/wheels")
+
+
+def test_broken_configuration_is_told(isolated, tmp_path, monkeypatch):
+    (tmp_path / "pip.conf").write_text("no section\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    read_settings(tried := [])
+    assert "pip config list" in tried[0]
+    assert "\n" not in tried[0]
+
+
+def test_public_index_when_nothing_is_set(isolated):
+    (url,) = read_settings([]).index_urls
+    assert url.startswith("https://")
 
 
 def test_proxy(tiny, quick, serve):
@@ -272,6 +295,20 @@ def test_offline(tiny, get, serve, monkeypatch):
     with pytest.raises(WeightsError, match="forbidden by IMGTOOL_OFFLINE"):
         get(index_url=server.url)
     assert server.log == []
+
+
+def test_offline_page_that_points_elsewhere(tiny, get, serve, tmp_path, monkeypatch):
+    server = serve(tiny)
+    page = tmp_path / "simple" / "tinynet"
+    page.mkdir(parents=True)
+    link = server.url.replace("simple/", f"files/{server.file}")
+    (page / "index.html").write_text(f'<a href="{link}">{server.file}</a>')
+    monkeypatch.setenv("IMGTOOL_OFFLINE", "1")
+    with pytest.raises(WeightsError):
+        get(index_url=(tmp_path / "simple").as_uri())
+    assert server.log == []
+    monkeypatch.delenv("IMGTOOL_OFFLINE")
+    get(index_url=(tmp_path / "simple").as_uri())
 
 
 def test_web_address(tiny, isolated, serve, monkeypatch):

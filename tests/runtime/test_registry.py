@@ -65,12 +65,28 @@ def test_given_file(isolated, tmp_path):
     assert (found.path, found.network, found.preprocessing) == (path, "unet", "none")
 
 
-@pytest.mark.parametrize(("last", "network"), [(34, "vgg19"), (28, "vgg16")])
-def test_given_file_of_torchvision(isolated, tmp_path, last, network):
+@pytest.mark.parametrize(
+    ("names", "network", "preprocessing"),
+    [
+        (["features.28.weight", "features.34.weight"], "vgg19", "torchvision"),
+        (["features.0.weight", "features.28.weight"], "vgg16", "torchvision"),
+        (["conv5_3.weight", "conv5_4.weight"], "vgg19", "caffe"),
+        (["conv5_3.weight", "fuse.weight"], "hed", "hed"),
+        (["up1.weight"], "", "caffe"),
+    ],
+)
+def test_given_file_without_a_word_about_itself(isolated, tmp_path, names, network, preprocessing):
     path = tmp_path / "mine.safetensors"
-    save_file({f"features.{index}.weight": np.zeros(2, "f4") for index in (0, last)}, path)
+    save_file({name: np.zeros(2, "f4") for name in names}, path)
     found = find_weights(str(path))
-    assert (found.network, found.preprocessing) == (network, "torchvision")
+    assert (found.network, found.preprocessing) == (network, preprocessing)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "~nobody-of-this-name/a.pth", "a\0b", "two\nlines.pth", ""])
+def test_strange_names(isolated, name):
+    with pytest.raises(WeightsError) as caught:
+        find_weights(name)
+    assert "\n" not in caught.value.message
 
 
 def test_given_run(isolated, tmp_path):
