@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import io
+import logging
+import os
 import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import BinaryIO
 
+import PIL
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from imgtool.errors import BadImage
@@ -21,6 +27,8 @@ from imgtool.imaging.picture import Picture
 
 MAX_PIXELS = 178_956_970  # where Pillow itself refuses
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIC")
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to stderr
 
 _COUNT_FRAMES_BYTES = 2_000_000  # counting walks through a GIF or TIFF file
 _READ = "imgtool reads " + ", ".join(FORMATS)
@@ -79,6 +87,8 @@ def decode(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
     """
     file.seek(0)
     formats, called = sniff(file.read(64), name)
+    if called == "TIFF":
+        _silence_libtiff()
     try:
         with pillow_settings(max_pixels), Image.open(file, formats=formats) as image:
             if image.width * image.height > max_pixels:
@@ -135,6 +145,18 @@ def _heif_is_known() -> bool:
         return False
     plugin.register_heif_opener()
     return True
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Keep libtiff from printing to stderr what it also returns as an error; it has no other switch."""
+    wheel = Path(PIL.__file__).parent
+    for library in (*wheel.parent.glob("pillow.libs/libtiff*"), *wheel.glob(".dylibs/libtiff*")):
+        with suppress(OSError, AttributeError):
+            loaded = ctypes.CDLL(str(library), mode=os.RTLD_NOLOAD)
+            for setter in (loaded.TIFFSetErrorHandler, loaded.TIFFSetWarningHandler):
+                setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
+                setter(None)
 
 
 class _PillowSettings:

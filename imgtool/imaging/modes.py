@@ -154,7 +154,10 @@ def _deep_gray(image: Image.Image) -> tuple[NDArray[np.uint16], Samples | None, 
     elif image.mode == "I":
         if tags.get(258) == (32,) and tags.get(339, (1,)) == (1,):
             values = values.view(np.uint32)  # Pillow reads unsigned as signed
-        gray, notes = _scale_integers(values)
+        if tags.get(258) == (16,) and values.min() >= 0:
+            gray, notes = _stretch(values, 0, 32767), ("signed 16 bits: 0..32767 scaled to black..white",)
+        else:
+            gray, notes = _scale_integers(values)
     else:
         gray, notes = values.astype(np.uint16), ()
         if tags.get(258) == (12,):
