@@ -146,8 +146,7 @@ def _recipe_options(fmt: Format, recipe: str) -> dict[str, Any]:
 
 def _palette(picture: Picture) -> tuple[Image.Image, dict[str, Any], tuple[str, ...]]:
     """At most 256 colours for GIF: exact where they suffice; one of them stands for transparent."""
-    hidden = None if picture.alpha is None else picture.alpha < 128
-    most = 256 if hidden is None else 255
+    most = 256 if picture.alpha is None else 255
     rgb = Image.fromarray(np.ascontiguousarray(picture.pixels))
     notes: tuple[str, ...] = ()
     colors, indices = _exact_palette(picture.pixels, most)
@@ -156,12 +155,12 @@ def _palette(picture: Picture) -> tuple[Image.Image, dict[str, Any], tuple[str, 
         colors, indices = bytes(reduced.getpalette() or ()), np.array(reduced)
         notes += (f"GIF: colours reduced to {most}",)
     if picture.alpha is not None:
-        indices = np.where(hidden, 255, indices).astype(np.uint8)
+        indices = np.where(picture.alpha < 128, 255, indices).astype(np.uint8)
         if ((picture.alpha != 0) & (picture.alpha != 255)).any():
             notes += ("GIF: transparency reduced to on and off",)
     image = Image.fromarray(indices)
     image.putpalette(colors.ljust(768, b"\0"))
-    return image, {} if hidden is None else {"transparency": 255, "optimize": False}, notes
+    return image, {} if picture.alpha is None else {"transparency": 255, "optimize": False}, notes
 
 
 def _exact_palette(pixels: Samples, most: int) -> tuple[bytes | None, Samples]:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import NoReturn
 
 from imgtool.errors import WeightsError
 from imgtool.files import printable, sha256_file
@@ -24,6 +23,8 @@ __all__ = [
     "WeightsEntry",
     "WeightsFile",
     "cache_dir",
+    "cached_path",
+    "entry_of",
     "find_weights",
     "local_weights",
     "registry",
@@ -49,10 +50,27 @@ def find_weights(
         WeightsError: an unknown name, a file that is not what it should be, or none of the places has it.
     """
     entries = registry() if entries is None else entries
-    if name_or_path not in entries:
-        return given_weights(name_or_path) or _refuse(name_or_path, entries)
-    entry, tried = entries[name_or_path], list[str]()
+    if name_or_path not in entries and (given := given_weights(name_or_path)):
+        return given
+    entry, tried = entry_of(name_or_path, entries), list[str]()
     return _on_this_machine(entry, tried) or _fetched(entry, tried, on_progress)
+
+
+def entry_of(name: str, entries: Mapping[str, WeightsEntry] | None = None) -> WeightsEntry:
+    """What the registry says about a name.
+
+    Raises:
+        WeightsError: the name is unknown.
+    """
+    entries = registry() if entries is None else entries
+    if name in entries:
+        return entries[name]
+    close = difflib.get_close_matches(name, entries, n=1)
+    guess = f" Did you mean {close[0]}?" if close else ""
+    known = ", ".join(entries)
+    raise WeightsError(
+        f"no weights are called {name!r}, known are {known}.{guess}", hint="imgtool weights list"
+    )
 
 
 def local_weights(name: str, *, entries: Mapping[str, WeightsEntry] | None = None) -> WeightsFile | None:
@@ -61,10 +79,7 @@ def local_weights(name: str, *, entries: Mapping[str, WeightsEntry] | None = Non
     Raises:
         WeightsError: the name is unknown, or the file that goes before all others is not what it should be.
     """
-    entries = registry() if entries is None else entries
-    if name not in entries:
-        _refuse(name, entries)
-    return _on_this_machine(entries[name], [])
+    return _on_this_machine(entry_of(name, entries), [])
 
 
 def remove_cached(name: str, *, entries: Mapping[str, WeightsEntry] | None = None) -> int:
@@ -73,13 +88,11 @@ def remove_cached(name: str, *, entries: Mapping[str, WeightsEntry] | None = Non
     Raises:
         WeightsError: the name is unknown, or another process is fetching it.
     """
-    entries = registry() if entries is None else entries
-    if name not in entries:
-        _refuse(name, entries)
+    entry = entry_of(name, entries)
     if not cache_dir().is_dir():
         return 0
     freed = 0
-    with _locked(cached_path(entries[name]), name):
+    with _locked(cached_path(entry), name):
         for path in cache_dir().iterdir():
             # Locks stay: another process may be waiting for one.
             if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{0,12}}\.(safetensors|sha256|part)", path.name):
@@ -101,16 +114,6 @@ def cached_path(entry: WeightsEntry) -> Path:
     """Where the cache keeps a set of weights; the pinned bytes are part of the name."""
     pinned = entry.converted.sha256 or (entry.archive.sha256 if entry.archive else "")
     return cache_dir() / f"{entry.name}-{pinned[:12]}.safetensors"
-
-
-def _refuse(name: str, entries: Mapping[str, WeightsEntry]) -> NoReturn:
-    """Say what there is instead of `name`."""
-    close = difflib.get_close_matches(name, entries, n=1)
-    guess = f" Did you mean {close[0]}?" if close else ""
-    known = ", ".join(entries)
-    raise WeightsError(
-        f"no weights are called {name!r}, known are {known}.{guess}", hint="imgtool weights list"
-    )
 
 
 def _pinned(entry: WeightsEntry, path: Path) -> str:

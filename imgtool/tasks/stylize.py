@@ -1,0 +1,237 @@
+"""Repaint a photo by optimising its pixels against Gram losses, coarse to fine."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from imgtool.imaging.color import keep_chroma, match_color
+from imgtool.imaging.tensors import fit, resize
+from imgtool.optim.adam import Adam
+from imgtool.optim.lbfgs import LBFGS, identity
+from imgtool.optim.pyramid import pyramid_precondition
+from imgtool.options import StylizeOptions
+from imgtool.tasks.style_objective import Losses, Style, StyleObjective
+
+RESTARTS = 3  # after a loss that is not finite, each with a step of half the length
+FIRST_STEP = 0.02  # mean change of a pixel in the first step of a scale
+COARSE_SHARE = 0.3  # of the time budget, for all scales before the last
+ADAM_RATE = 0.03
+
+
+@dataclass(frozen=True)
+class Step:
+    """One evaluation of the objective."""
+
+    number: int  # from 1, over all scales
+    scale: int  # from 0, the coarsest
+    of_scale: int  # from 1, within the scale
+    content: float
+    style: float
+    tv: float
+
+    @property
+    def total(self) -> float:
+        """The objective."""
+        return self.content + self.style + self.tv
+
+
+@dataclass(frozen=True)
+class StylizeResult:
+    """What came of it.
+
+    Attributes:
+        image: (1, 3, H, W) sRGB in [0, 1], on the CPU.
+        steps: evaluations done in each scale, coarse to fine; with these as options the result is the same again.
+        history: one `Step` an evaluation.
+        seconds: spent optimising.
+        interrupted: the Ctrl-C or signal that ended it early, for the caller to raise again when all is saved.
+        diverged: the loss stayed NaN or infinite after all restarts; the image is the last good one.
+    """
+
+    image: Tensor
+    steps: tuple[int, ...]
+    history: tuple[Step, ...]
+    seconds: float
+    interrupted: KeyboardInterrupt | None = None
+    diverged: bool = False
+
+
+class Optimizer(Protocol):
+    """One gradient, one step."""
+
+    def step(self, point: Tensor, gradient: Tensor) -> Tensor:
+        """The next point; same shape as `point`."""
+
+
+# Told of each evaluation, and the best picture so far: (1, 3, h, w) in [0, 1] at its scale's size.
+OnStep = Callable[[Step, Tensor], None]
+
+
+def ignore(_: Step, __: Tensor) -> None:
+    """No report."""
+
+
+def stylize(
+    content: Tensor,
+    styles: Sequence[Style],
+    options: StylizeOptions,
+    *,
+    network: nn.Module,
+    init: Tensor | None = None,
+    deadline: float | None = None,
+    on_step: OnStep = ignore,
+) -> StylizeResult:
+    """Repaint `content` with the style of `styles`.
+
+    Args:
+        content: (1, 3, H, W) sRGB in [0, 1], of any size; the result has its shape at `options.size`.
+        styles: at least one.
+        options: see `StylizeOptions`.
+        network: a `VGG` with all layers of `options`; where it is, the work is done.
+        init: (1, 3, h, w), the picture to start from when `options.init` names one.
+        deadline: `time.monotonic()` at which the result should be there; None leaves `options.steps` in charge.
+        on_step: told of each evaluation.
+    Returns:
+        The best picture found at full size. A Ctrl-C ends the work early and is kept in the result.
+    Reference:
+        Gatys, Ecker & Bethge 2016. https://doi.org/10.1109/CVPR.2016.265
+    """
+    device = next(network.parameters()).device
+    size = (content.shape[-2], content.shape[-1])
+    if options.size is not None:
+        size = fit(size, options.size)
+    full = resize(content, size).to(device)
+    styles = [_placed(style, full if options.preserve_color else None, device) for style in styles]
+    image = _start(full, styles[0].image, options, init)
+    run = _Run(options, on_step, deadline)
+    try:
+        for scale in range(options.scales):
+            current = resize(full, fit(size, max(size) / 2 ** (options.scales - 1 - scale)))
+            objective = StyleObjective(current, styles, options, network)
+            image = run.minimise(objective, resize(image, (current.shape[-2], current.shape[-1])), scale)
+    except KeyboardInterrupt as stop:
+        run.interrupted = stop
+        image = image if run.best is None else run.best
+    image = resize(image.clamp(0, 1), size)
+    if options.preserve_color:
+        image = keep_chroma(image, full)
+    return StylizeResult(
+        image=image.cpu(),
+        steps=tuple(run.steps),
+        history=tuple(run.history),
+        seconds=time.monotonic() - run.began,
+        interrupted=run.interrupted,
+        diverged=run.diverged,
+    )
+
+
+# Bytes for each pixel of the result that were measured at 1024 px: features kept for the backward pass, by the
+# size of a number in them; and the pictures of the optimiser, two for each pair of its history.
+FEATURE_NUMBERS, PICTURE_BYTES = 440, 12
+
+
+def memory_needed(size: tuple[int, int], options: StylizeOptions, dtype: torch.dtype) -> int:
+    """Bytes that `stylize` needs at its peak for a result of (height, width), the network's own included."""
+    pictures = PICTURE_BYTES * (2 * options.history + 10)
+    return size[0] * size[1] * (FEATURE_NUMBERS * dtype.itemsize + pictures) + 14_000_000 * dtype.itemsize
+
+
+def _placed(style: Style, palette: Tensor | None, device: torch.device) -> Style:
+    """A style on the device, in the colours of `palette` if there is one."""
+    image = style.image if palette is None else match_color(style.image, palette.cpu())
+    masks = {name: getattr(style, name) for name in ("content_mask", "style_mask")}
+    moved = {name: None if mask is None else mask.to(device) for name, mask in masks.items()}
+    return replace(style, image=image.to(device), **moved)
+
+
+def _start(content: Tensor, style: Tensor, options: StylizeOptions, init: Tensor | None) -> Tensor:
+    """The picture to start from, at the content's size."""
+    size = (content.shape[-2], content.shape[-1])
+    if init is not None:
+        return resize(init.to(content.device), size)
+    if options.init == "noise":
+        # Drawn on the CPU, so that a seed means the same on every device.
+        noise = torch.randn(content.shape, generator=torch.Generator().manual_seed(options.seed))
+        return (0.5 + 0.1 * noise).clamp(0, 1).to(content.device)
+    return resize(style, size) if options.init == "style" else content
+
+
+def _optimizer(options: StylizeOptions, first_step: float) -> Optimizer:
+    if options.optimizer == "adam":
+        return Adam(rate=ADAM_RATE * first_step / FIRST_STEP)
+    low, high = (0.0, 1.0) if options.bounded else (-torch.inf, torch.inf)
+    precondition = pyramid_precondition if options.precondition else identity
+    return LBFGS(
+        precondition=precondition, low=low, high=high, history=options.history, first_step=first_step
+    )
+
+
+class _Run:
+    """The state of one run: what was done, the best so far, the time left."""
+
+    def __init__(self, options: StylizeOptions, on_step: OnStep, deadline: float | None) -> None:
+        self.options, self.on_step, self.deadline = options, on_step, deadline
+        self.began = time.monotonic()
+        self.history: list[Step] = []
+        self.steps: list[int] = []  # evaluations by scale
+        self.best: Tensor | None = None
+        self.interrupted: KeyboardInterrupt | None = None
+        self.diverged = False
+
+    def minimise(self, objective: StyleObjective, image: Tensor, scale: int) -> Tensor:
+        """The best picture of one scale, starting from `image`; after divergence, the last good one."""
+        self.steps.append(0)
+        self.best, lowest = image, torch.inf
+        first_step, restarts = FIRST_STEP, 0
+        optimizer = _optimizer(self.options, first_step)
+        end = self._end(scale)
+        while self.steps[-1] < self.options.steps_per_scale[scale] and not self._late(end):
+            losses, gradient = _evaluate(objective, image)
+            self.steps[-1] += 1
+            if not torch.isfinite(losses.total) or not torch.isfinite(gradient).all():
+                if restarts == RESTARTS:
+                    self.diverged = True
+                    break
+                restarts, first_step = restarts + 1, first_step / 2
+                image, optimizer = self.best, _optimizer(self.options, first_step)
+                continue
+            if losses.total < lowest:
+                self.best, lowest = image, float(losses.total)
+            self._tell(losses, scale)
+            image = optimizer.step(image, gradient)
+        return self.best
+
+    def _tell(self, losses: Losses, scale: int) -> None:
+        content, style, tv = (float(term) for term in losses[1:])
+        step = Step(sum(self.steps), scale, self.steps[-1], content, style, tv)
+        self.history.append(step)
+        assert self.best is not None
+        self.on_step(step, self.best)
+
+    def _end(self, scale: int) -> float | None:
+        """When this scale should be done: the coarse ones get a share that grows fourfold from each to the next."""
+        if self.deadline is None or scale == self.options.scales - 1:
+            return self.deadline
+        coarse = self.options.scales - 1
+        share = COARSE_SHARE * (4 ** (scale + 1) - 1) / (4**coarse - 1)
+        return self.began + share * (self.deadline - self.began)
+
+    def _late(self, end: float | None) -> bool:
+        """Whether another evaluation as long as this scale's others would end too late; the first always runs."""
+        if end is None or self.steps[-1] == 0:
+            self.scale_began = time.monotonic()
+            return False
+        now = time.monotonic()
+        return now + (now - self.scale_began) / self.steps[-1] > end
+
+
+def _evaluate(objective: StyleObjective, image: Tensor) -> tuple[Losses, Tensor]:
+    """The losses at a picture and the gradient of their sum, without a graph behind them."""
+    leaf = image.detach().requires_grad_()
+    losses = objective(leaf)
+    (gradient,) = torch.autograd.grad(losses.total, leaf)
+    return Losses(*(term.detach() for term in losses)), gradient.contiguous()
