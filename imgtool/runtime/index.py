@@ -217,7 +217,7 @@ def candidates(
 def _offers(client: PyPIClient, kind: str, url: str, wanted: Distribution, problems: list[str]) -> list[Link]:
     """Links of one index or folder to the wanted file."""
     try:
-        with _overheard("unearth", problems):
+        with overheard("unearth", problems):
             finder = PackageFinder(client, ignore_compatibility=True, **{kind: [url]})  # type: ignore[arg-type]
             packages = finder.find_all_packages(wanted.name, allow_yanked=True)
             return [package.link for package in packages if package.link.filename == wanted.file]
@@ -243,7 +243,7 @@ class _Ear(logging.Handler):
 
 
 @contextmanager
-def _overheard(name: str, heard: list[str]) -> Iterator[None]:
+def overheard(name: str, heard: list[str]) -> Iterator[None]:
     """Warnings of a library, kept for our own error message instead of being printed."""
     logger, ear = logging.getLogger(name), _Ear(heard)
     propagate = logger.propagate

@@ -245,6 +245,24 @@ def test_no_archive_at_all(tmp_path, contents):
         read_member(tmp_path / "a.whl", wanted())
 
 
+@pytest.mark.parametrize("suffix", [".whl", ".tar", ".tar.gz"])
+def test_damaged_archives_end_in_one_line(tmp_path, suffix):
+    whole, seed = tmp_path / f"whole{suffix}", np.random.default_rng(0)
+    zipped(whole, ("a/w.bin", 0o100644)) if suffix == ".whl" else tarred(whole, ("a/w.bin", tarfile.REGTYPE))
+    contents = np.frombuffer(whole.read_bytes(), "u1")
+    refused = 0
+    for _ in range(200):
+        damaged, places = contents.copy(), seed.integers(0, len(contents), 3)
+        damaged[places] = seed.integers(0, 256, 3)
+        (tmp_path / f"a{suffix}").write_bytes(damaged.tobytes())
+        try:
+            read_member(tmp_path / f"a{suffix}", wanted())
+        except WeightsError as error:
+            refused += 1
+            assert "\n" not in error.message
+    assert refused > 20
+
+
 @pytest.mark.weights
 def test_real_vgg19():
     found = find_weights("vgg19")
