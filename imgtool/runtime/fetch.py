@@ -97,14 +97,14 @@ def _from_network(entry: WeightsEntry, target: Path, tried: list[str], on_progre
 
     from imgtool.runtime import index
 
-    settings = index.read_settings(tried)
-    if offline():
-        tried.append("the network: forbidden by IMGTOOL_OFFLINE")
-        settings = settings.offline()
     try:
+        settings = index.read_settings(tried)
+        if offline():
+            tried.append("the network: forbidden by IMGTOOL_OFFLINE")
+            settings = settings.offline()
         client = index.open_client(settings)
-    except (OSError, ValueError, ImportError, httpx2.InvalidURL) as error:
-        tried.append(f"pip's proxy or certificates: {error}")
+    except (OSError, ValueError, RuntimeError, ImportError, httpx2.InvalidURL) as error:
+        tried.append(f"pip's settings: {error}")
         return False
     part = target.with_suffix(".part")
     with client:

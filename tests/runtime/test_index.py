@@ -63,10 +63,10 @@ def test_without_pip(isolated, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("PIP_INDEX_URL", DEAD)
-    monkeypatch.setenv("PIP_FIND_LINKS", "~/wheels /opt/wheels")
+    monkeypatch.setenv("PIP_FIND_LINKS", "~/wheels /srv/wheels")
     settings = read_settings([])
     assert settings.index_urls == (DEAD,)
-    assert settings.find_links == (str(Path.home() / "wheels"), "/opt/wheels")
+    assert settings.find_links == (str(Path.home() / "wheels"), "/srv/wheels")
 
 
 def test_broken_configuration_is_told(isolated, tmp_path, monkeypatch):
@@ -75,6 +75,14 @@ def test_broken_configuration_is_told(isolated, tmp_path, monkeypatch):
     read_settings(tried := [])
     assert "pip config list" in tried[0]
     assert "\n" not in tried[0]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"cert": "/no/such.pem"}, {"proxy": "gopher://x"}, {"find_links": "~nobody-of-this-name/x"}]
+)
+def test_impossible_settings_are_told(get, settings):
+    with pytest.raises(WeightsError, match="pip's settings"):
+        get(**settings)
 
 
 def test_public_index_when_nothing_is_set(isolated):
