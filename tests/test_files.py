@@ -76,6 +76,23 @@ class TestAtomicWrite:
             assert names(tmp_path) == [] or way == "sibling"
         assert path.stat().st_size == 100_000
 
+    def test_is_on_the_disk_before_it_gets_its_name(
+        self, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced = []
+        write(tmp_path / "old", b"old")
+
+        def sync(fd: int) -> None:
+            synced.append(
+                (os.fstat(fd).st_size, (tmp_path / "new").exists(), (tmp_path / "old").read_bytes())
+            )
+
+        monkeypatch.setattr(os, "fsync", sync)
+        write(tmp_path / "new", b"12345")
+        (tmp_path / "new").unlink()
+        write(tmp_path / "old", b"123456")
+        assert synced == [(5, False, b"old"), (6, False, b"old")]
+
     def test_is_seekable_and_readable(self, tmp_path: Path, way: str) -> None:
         with atomic_write(tmp_path / "a") as file:
             file.write(b"0123456789")
@@ -159,6 +176,13 @@ class TestExclusive:
             write(tmp_path / "a", b"new", overwrite=False)
         assert caught.value.hint == "--force replaces it"
         assert (tmp_path / "a").read_bytes() == b"old"
+
+    def test_refuses_before_the_block_runs(self, tmp_path: Path, way: str) -> None:
+        write(tmp_path / "a", b"old")
+        ran = []
+        with pytest.raises(OutputError), atomic_write(tmp_path / "a", overwrite=False):
+            ran.append(1)
+        assert ran == []
 
     @pytest.mark.parametrize("hard_links", [True, False])
     def test_never_replaces_what_appeared_meanwhile(

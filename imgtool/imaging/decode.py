@@ -103,7 +103,7 @@ def decode(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
     except UnusableValues as error:
         raise BadImage(name, str(error)) from error
     except Image.DecompressionBombError as error:
-        pixels = re.search(r"\d{4,}", str(error))
+        pixels = re.search(r"\d+", str(error))
         raise _too_large(name, int(pixels[0]) if pixels else 0, max_pixels) from error
     except MemoryError as error:
         raise BadImage(name, "not enough memory to decode it", hint="use a smaller picture") from error
@@ -112,8 +112,12 @@ def decode(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def _too_large(name: str, pixels: int, max_pixels: int) -> BadImage:
-    reason = f"{pixels / 1e6:.1f} megapixels, the limit is {max_pixels / 1e6:.1f}"
+    reason = f"{_count(pixels)}, the limit is {_count(max_pixels)}"
     return BadImage(name, reason, hint=f"--max-pixels {pixels} if you trust the file")
+
+
+def _count(pixels: int) -> str:
+    return f"{pixels / 1e6:.1f} megapixels" if pixels >= 100_000 else f"{pixels} pixels"
 
 
 def _reason(error: Exception, called: str) -> str:

@@ -61,8 +61,10 @@ def _fits(profile: ImageCms.ImageCmsProfile, mode: str) -> bool:
 
 
 def _transform(profile: ImageCms.ImageCmsProfile, mode: str) -> ImageCms.ImageCmsTransform:
-    intent = ImageCms.Intent.PERCEPTUAL
-    return ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB", intent)
+    # The shortcuts that are exact enough for colours miss dark greys by ten levels
+    flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+    srgb, intent = ImageCms.createProfile("sRGB"), ImageCms.Intent.PERCEPTUAL
+    return ImageCms.buildTransform(profile, srgb, mode, "RGB", intent, flags)
 
 
 def _converted(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:

@@ -98,6 +98,30 @@ class TestSixteenBits:
         else:
             np.testing.assert_array_equal(picture.alpha, values[..., -1])
 
+    @pytest.mark.parametrize(("color", "bands"), [(2, 3), (4, 2), (6, 4)])
+    def test_interlaced_png(self, color: int, bands: int) -> None:
+        values = noise(13, 10, bands)
+        starts = [
+            (0, 0, 8, 8),
+            (0, 4, 8, 8),
+            (4, 0, 8, 4),
+            (0, 2, 4, 4),
+            (2, 0, 4, 2),
+            (0, 1, 2, 2),
+            (1, 0, 2, 1),
+        ]
+        rows = (row for y, x, down, right in starts for row in values[y::down, x::right].astype(">u2"))
+        data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+        plain = png(values, color).getvalue()
+        header = struct.pack(">IIBBBBB", 10, 13, 16, color, 0, 0, 1)
+        body = [
+            struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d))
+            for k, d in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+        ]
+        picture = read_picture(io.BytesIO(plain[:8] + b"".join(body)))
+        np.testing.assert_array_equal(picture.pixels, read_picture(io.BytesIO(plain)).pixels)
+        np.testing.assert_array_equal(picture.pixels[..., 0], values[..., 0])
+
     def test_png_transparent_color_is_compared_in_16_bits(self) -> None:
         values = np.full((1, 3, 3), 0x1234, np.uint16)
         values[0, 1, 2] = 0x1235  # the same in 8 bits
