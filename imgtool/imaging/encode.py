@@ -27,7 +27,7 @@ class Format:
         alpha: Whether it holds transparency.
         deep: Whether 16 bits are written.
         recipe: Where a recipe goes: "text" (PNG), "xmp" or "" (a file beside it).
-        recipe_bytes: The longest recipe it can hold.
+        recipe_bytes: The longest text chunk or XMP packet it can hold.
         max_side: The most pixels in width or height.
     """
 
@@ -37,7 +37,7 @@ class Format:
     alpha: bool = False
     deep: bool = False
     recipe: str = ""
-    recipe_bytes: int = 1_000_000
+    recipe_bytes: int = 1 << 30
     max_side: int = 2**31 - 1
 
 
@@ -50,7 +50,7 @@ _FORMATS = (
         "JPEG",
         {"quality": 95, "subsampling": 0, "optimize": False},
         recipe="xmp",
-        recipe_bytes=64_000,
+        recipe_bytes=65_504,
         max_side=65_500,
     ),
     Format(
@@ -75,6 +75,12 @@ _FORMATS = (
     ),
 )
 FORMATS = {suffix: each for each in _FORMATS for suffix in each.suffixes}
+
+
+def can_embed(name: str, recipe: str) -> bool:
+    """Whether the format of a suffix has a place for a recipe, and a large enough one."""
+    fmt = FORMATS[name]
+    return fmt.recipe != "" and len(to_xmp(recipe)) <= fmt.recipe_bytes
 
 
 def encode(picture: Picture, name: str, recipe: str | None = None) -> tuple[bytes, tuple[str, ...]]:

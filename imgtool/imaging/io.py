@@ -14,7 +14,7 @@ from PIL import Image
 from imgtool.errors import BadImage, OutputError, RecipeError
 from imgtool.files import atomic_write, printable
 from imgtool.imaging.decode import MAX_PIXELS, decode, pillow_settings, sniff
-from imgtool.imaging.encode import FORMATS, encode
+from imgtool.imaging.encode import FORMATS, can_embed, encode
 from imgtool.imaging.modes import from_pillow
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.recipes import KEY, MAX_RECIPE_BYTES, from_json, from_xmp, sidecar_path, to_json
@@ -94,7 +94,7 @@ def write_picture(
     path = target if isinstance(target, Path) else None
     suffix = output_format(Path(f"x.{format}") if format else path or Path("x.png"))
     text = None if recipe is None else to_json(recipe)
-    fits = text is not None and FORMATS[suffix].recipe != "" and len(text) <= FORMATS[suffix].recipe_bytes
+    fits = text is not None and can_embed(suffix, text)
     data, notes = encode(picture, suffix, text if fits else None)
     if path is None:
         assert not isinstance(target, Path)

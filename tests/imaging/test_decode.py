@@ -212,8 +212,35 @@ class TestDamage:
         with pytest.raises(KeyboardInterrupt):
             read_picture(io.BytesIO(SAMPLES["jpg"]))
 
+    def test_nothing_is_printed_outside_of_tests_either(self) -> None:
+        tags = [(256, 4), (257, 4), (258, 8), (259, 5), (262, 1), (273, 8), (277, 65535), (278, 4), (279, 6)]
+        body = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in tags)
+        file = b"II*\0" + struct.pack("<IH", 8, len(tags)) + body + bytes(4)
+        code = (
+            "import io, sys; from imgtool.imaging.io import *; from imgtool.errors import BadImage\n"
+            "try: read_picture(io.BytesIO(sys.stdin.buffer.read()))\n"
+            "except BadImage as error: print('refused')"
+        )
+        for data in (file, SAMPLES["lzw.tif"][:-9], SAMPLES["lzw.tif"].replace(b"\x80", b"\x91")):
+            run = subprocess.run(
+                [sys.executable, "-c", code], input=data, capture_output=True, cwd=ROOT, check=True
+            )
+            assert (run.stdout, run.stderr) == (b"refused\n", b"")
+
 
 class TestFormats:
+    def test_pillow_is_told_the_format(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked, real = [], Image.open
+
+        def spy(file: io.BytesIO, **options: object) -> object:
+            asked.append(options)
+            return real(file, **options)
+
+        monkeypatch.setattr(Image, "open", spy)
+        read_picture(io.BytesIO(SAMPLES["16.png"]))
+        read_picture(io.BytesIO(SAMPLES["gif"]))
+        assert asked == [{"formats": ("PNG",)}, {"formats": ("GIF",)}]
+
     @pytest.mark.parametrize("name", sorted(SAMPLES))
     def test_told_by_contents_not_by_suffix(self, name: str, tmp_path: Path) -> None:
         for suffix in ("eps", "png", "txt", "tif"):

@@ -22,12 +22,15 @@ class Stream(io.RawIOBase):
 
     def __init__(self, data: bytes) -> None:
         self.data = io.BytesIO(data)
+        self.taken = 0
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:  # type: ignore[override]
-        return self.data.read(size)
+        data = self.data.read(size)
+        self.taken += len(data)
+        return data
 
 
 def png() -> bytes:
@@ -56,6 +59,10 @@ class TestRead:
     def test_endless_streams(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(BadImage, match="not a picture"):
             read_picture("/dev/zero")
+        stream = Stream(bytes(1 << 20))
+        with pytest.raises(BadImage, match="not a picture"):
+            read_picture(stream)
+        assert stream.taken < 1000
         monkeypatch.setattr(door, "MAX_STREAM_BYTES", 1 << 20)
         with pytest.raises(BadImage, match="the stream is longer than 1 MB"):
             read_picture(Stream(png() + bytes(1 << 20)), name="standard input")

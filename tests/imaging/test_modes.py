@@ -86,6 +86,17 @@ class TestSixteenBits:
     def test_gray_tiff_white_is_zero(self) -> None:
         assert_gray(read_picture(tiff(RAMP, photometric="miniswhite")), 65535 - RAMP)
 
+    def test_12_bits_are_scaled(self) -> None:
+        packed = bytes([0x00, 0x01, 0x00, 0x80, 0x0F, 0xFF])  # 0, 0x100, 0x800, 0xFFF
+        tags = [(256, 4), (257, 1), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, 6)]
+        body = b"".join(struct.pack("<HHII", tag, 4 if tag == 273 else 3, 1, value) for tag, value in tags)
+        file = b"II*\0" + struct.pack("<I", 14) + packed + struct.pack("<H", len(tags)) + body + bytes(4)
+        picture = read_picture(io.BytesIO(file))
+        np.testing.assert_array_equal(
+            picture.pixels[0, :, 0], np.rint(np.array([0, 256, 2048, 4095]) * (65535 / 4095))
+        )
+        assert picture.notes == ("12 bits scaled to 16",)
+
     @pytest.mark.parametrize(("color", "bands"), [(2, 3), (4, 2), (6, 4)])
     def test_color_png(self, color: int, bands: int) -> None:
         values = noise(11, 7, bands)
@@ -302,6 +313,13 @@ class TestEightBits:
         np.testing.assert_array_equal(picture.pixels, np.arange(12).reshape(4, 3)[self.a % 4])
         assert picture.alpha is not None and picture.alpha.min() == 255
 
+    def test_palette_of_colors_with_alpha(self) -> None:
+        image = Image.fromarray(np.array([[0, 1]], np.uint8))
+        image.putpalette(bytes([1, 2, 3, 40, 5, 6, 7, 80]), "RGBA")
+        picture = from_pillow(image)
+        np.testing.assert_array_equal(picture.pixels, [[[1, 2, 3], [5, 6, 7]]])
+        np.testing.assert_array_equal(picture.alpha, [[40, 80]])
+
     @pytest.mark.parametrize("mode", ["La", "RGBa"])
     def test_premultiplied(self, mode: str) -> None:
         straight = Image.fromarray(np.dstack((self.rgb, np.maximum(self.a, 128)))).convert(mode[:-1] + "A")
@@ -375,6 +393,7 @@ class TestOrientation:
         image = saved(Image.new("RGB", (2, 3)), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff")
         picture = read_picture(image)
         assert (picture.height, picture.width) == (3, 2)
+        assert picture.notes == ("orientation ignored: the EXIF data is damaged",)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (15, 15)])

@@ -122,6 +122,15 @@ def test_gray_with_an_rgb_profile() -> None:
     assert np.abs(picture.pixels[0, :, 1] - encoded(levels / 255)[0] * 255).max() <= 1
 
 
+def test_gamma_2_2_is_not_srgb() -> None:
+    profile = rgb_profile(SRGB, np.linspace(0, 1, 1024) ** 2.2)
+    picture = read_picture(
+        saved(Image.fromarray(np.full((1, 1, 3), 32, np.uint8)), "PNG", icc_profile=profile)
+    )
+    assert abs(int(picture.pixels[0, 0, 0]) - encoded(np.array((32 / 255) ** 2.2)) * 255) <= 1
+    assert picture.pixels[0, 0, 0] < 28
+
+
 def test_palette_with_a_profile() -> None:
     image = Image.fromarray(np.arange(5, dtype=np.uint8)[None])
     image.putpalette(P3_PATCHES.tobytes())
@@ -133,10 +142,11 @@ def test_16_bits() -> None:
     ramp = np.linspace(0, 65535, 300).astype(np.uint16)[None]
     kept = read_picture(saved(Image.fromarray(ramp), "PNG", icc_profile=SRGB_BY_HAND))
     np.testing.assert_array_equal(kept.pixels[..., 0], ramp)
-    reduced = read_picture(saved(Image.fromarray(ramp), "PNG", icc_profile=GRAY_LINEAR))
-    assert reduced.pixels.dtype == np.uint8
-    assert reduced.notes[0] == "16 bits reduced to 8, to apply the colour profile"
-    assert np.abs(reduced.pixels[0, :, 0] - encoded(np.rint(ramp / 257) / 255)[0] * 255).max() <= 1
+    for profile in (GRAY_LINEAR, rgb_profile(SRGB, np.linspace(0, 1, 256))):
+        reduced = read_picture(saved(Image.fromarray(ramp), "PNG", icc_profile=profile))
+        assert reduced.pixels.dtype == np.uint8
+        assert reduced.notes[0] == "16 bits reduced to 8, to apply the colour profile"
+        assert np.abs(reduced.pixels[0, :, 0] - encoded(np.rint(ramp / 257) / 255)[0] * 255).max() <= 1
 
 
 @pytest.mark.parametrize("profile", [b"nonsense", DISPLAY_P3[:200], GRAY_LINEAR, bytes(4000)])

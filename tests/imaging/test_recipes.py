@@ -72,9 +72,15 @@ def test_what_is_no_json_is_refused_before_writing(tmp_path: Path, bad: dict[str
 
 
 def test_a_recipe_too_long_for_jpeg_goes_beside_it(tmp_path: Path) -> None:
-    for length, beside in ((50_000, False), (63_900, False), (70_000, True)):
-        path = tmp_path / f"{length}.jpg"
-        recipe = {"text": "<" * (length // 4)} if length == 50_000 else {"text": "x" * length}
+    most = 65_504 - len(to_xmp('{"text":""}'))
+    for length, letter, beside in (
+        (most, "x", False),
+        (most + 1, "x", True),
+        (most // 4, "<", False),
+        (most, "<", True),
+    ):
+        path = tmp_path / f"{length}{letter.isalpha()}.jpg"
+        recipe = {"text": letter * length}
         notes = write_picture(path, PICTURE, recipe=recipe)
         assert read_recipe(path) == recipe
         assert sidecar_path(path).exists() == beside
