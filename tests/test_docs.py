@@ -1,0 +1,147 @@
+"""What the documents say holds: commands, options, examples, links, version, and the README's two lines."""
+
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from PIL import Image
+
+import imgtool
+from imgtool.cli.main import COMMANDS, cli
+
+ROOT = Path(__file__).parents[1]
+MAKE_CLI = runpy.run_path(str(ROOT / "docs" / "make_cli.py"))
+EVERY_COMMAND: dict[str, click.Command] = dict(
+    MAKE_CLI["walk"](cli, "imgtool")
+)  # by full name, parts included
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    *ROOT.glob("*/README.md"),
+]
+
+
+def marked(name: str) -> str:
+    """The one line between `<!-- name -->` and `<!-- end -->` in the README, as .ci/run finds it."""
+    block = README.split(f"<!-- {name} -->")[1].split("<!-- end -->")[0]
+    (line,) = (line for line in block.strip().splitlines() if not line.startswith("```"))
+    return line
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    """Each line that types `imgtool ...`: in the documents' code blocks, in scripts, and in the help."""
+    texts = [
+        (path.name, block)
+        for path in PAGES
+        for block in re.findall(r"```sh\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    ]
+    texts += [(path.name, path.read_text(encoding="utf-8")) for path in (ROOT / "examples").glob("*.sh")]
+    texts += [(name, f"{command.help}\n{command.epilog}") for name, command in EVERY_COMMAND.items()]
+    for place, text in texts:
+        for line in text.replace("\\\n", " ").splitlines():
+            if found := re.search(r"(?:^\s*|/|Try: )(imgtool [^#|>]*)", line):
+                yield place, found[1].strip()
+
+
+TYPED = sorted(set(examples()))
+
+
+def test_finds_examples() -> None:
+    assert len(TYPED) > 20
+
+
+@pytest.mark.parametrize(("place", "line"), TYPED)
+def test_example_names_what_exists(place: str, line: str) -> None:
+    words = shlex.split(line)
+    name = "imgtool"
+    while len(words) > len(name.split()) and f"{name} {words[len(name.split())]}" in EVERY_COMMAND:
+        name = f"{name} {words[len(name.split())]}"
+    assert name != "imgtool" or words[1].startswith("-"), f"no such command: {line}"
+    options = {text for param in EVERY_COMMAND[name].params for text in (*param.opts, *param.secondary_opts)}
+    options |= {"-h", "--help"}
+    assert {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)} <= options
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_command_is_in_the_readme(name: str) -> None:
+    assert re.search(rf"^\| `imgtool {name}` \| \w", README, re.MULTILINE)
+
+
+def test_readme_promises_no_other_command() -> None:
+    assert set(re.findall(r"^\| `imgtool ([\w-]+)`", README, re.MULTILINE)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY_COMMAND if name != "imgtool"])
+def test_command_explains_itself(name: str) -> None:
+    command = EVERY_COMMAND[name]
+    assert command.help and command.get_short_help_str()
+    assert f"{name}" in f"{command.help} {command.epilog}", "its help shows no example"
+    for param in command.params:
+        if isinstance(param, click.Option):
+            assert param.help, f"{param.opts[0]} has no help"
+
+
+def test_options_page_is_up_to_date() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert page == MAKE_CLI["render"](), "docs/cli.md: run `make docs`"
+
+
+@pytest.mark.parametrize("name", ["stylize command", "test command"])
+def test_set_up_is_one_line_that_a_shell_reads(name: str) -> None:
+    line = marked(name)
+    assert line.startswith("python3.11 -m venv .venv && .venv/bin/pip install ")
+    subprocess.run(["bash", "-n", "-c", line], check=True)
+    for file in re.findall(r"examples/\S+", line):
+        assert (ROOT / file).is_file()
+
+
+@pytest.mark.weights
+def test_set_up_ends_in_a_picture(tmp_path: Path) -> None:
+    typed = shlex.split(marked("stylize command").rpartition("&& ")[2])
+    assert typed[0] == ".venv/bin/imgtool"
+    (output,) = (word for word in typed if word.endswith(".png"))
+    typed[typed.index(output)] = str(tmp_path / output)
+    command = [sys.executable, "-m", "imgtool", *typed[1:], "--size", "96", "--steps", "4"]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+    with Image.open(tmp_path / output) as picture:
+        assert max(picture.size) == 96
+        assert len(picture.getcolors(96 * 96) or range(96 * 96)) > 1000
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"(?<!!)\[[^\]]*\]\(([^)#]+)[^)]*\)", text):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+
+
+def test_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == imgtool.__version__
+    assert f"## [{imgtool.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_settings_of_the_readme_are_options() -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    for command, table in tomllib.loads(block).items():
+        known = {param.name for param in EVERY_COMMAND[f"imgtool {command}"].params}
+        assert {key.replace("-", "_") for key in table} <= known
+
+
+def test_design_page_has_every_room() -> None:
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    listed = {room.removesuffix(".py") for room in re.findall(r"^\| \d \| `([\w.]+)`", page, re.MULTILINE)}
+    rooms = {
+        path.name.removesuffix(".py") for path in (ROOT / "imgtool").glob("[a-z]*") if path.name != "py.typed"
+    }
+    assert rooms <= listed
