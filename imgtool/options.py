@@ -17,6 +17,9 @@ STYLE_NETWORKS = {"vgg19": "vgg19", "vgg16": "vgg16", "vgg19-torchvision": "vgg1
 POOLS = ("max", "average")
 OPTIMIZERS = ("lbfgs", "adam")
 INITS = ("content", "noise", "style")
+MAX_SCALES = 16
+MAX_SEED = 2**63 - 1
+UNLIMITED = 1_000_000  # steps, when `time` alone is given
 
 
 def vgg_layers(network: str) -> tuple[str, ...]:
@@ -69,12 +72,15 @@ class StylizeOptions:
         _choice("recipe", self.recipe, STYLIZE_RECIPES)
         if self.size is not None:
             _at_least("size", self.size, 1)
-        _at_least("scales", self.scales, 1)
+        _within("scales", self.scales, 1, MAX_SCALES)
+        _within("seed", self.seed, 0, MAX_SEED)
         _at_least("history", self.history, 1)
         for count in self.steps:
             _at_least("steps", count, 0)
         if len(self.steps) not in (1, self.scales):
-            raise OptionError("steps", f"{len(self.steps)} numbers for {self.scales} scales; give one, or one each")
+            raise OptionError(
+                "steps", f"{len(self.steps)} numbers for {self.scales} scales; give one, or one each"
+            )
         for name in ("content_weight", "style_weight", "tv_weight"):
             _at_least(name, getattr(self, name), 0)
         if self.content_weight == self.style_weight == self.tv_weight == 0:
@@ -94,14 +100,21 @@ class StylizeOptions:
 
     @classmethod
     def of_recipe(cls, recipe: str = "default", **given: Any) -> Self:
-        """The options of a named recipe, but for those that are given."""
+        """The options of a named recipe, but for those that are given.
+
+        A time alone means as many steps as fit; several numbers of steps mean as many scales.
+        """
         _choice("recipe", recipe, STYLIZE_RECIPES)
+        if given.get("time") is not None:
+            given.setdefault("steps", (UNLIMITED,))
+        if len(given.get("steps", ())) > 1:
+            given.setdefault("scales", len(given["steps"]))
         return cls(**{"recipe": recipe, **STYLIZE_RECIPES[recipe], **given})
 
 
 STYLIZE_RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
-    # As published: the paper's sums with alpha / beta = 1e-3, w_l = 1/5, average pooling, bare pixels from noise.
+    # As published: the paper's sums with alpha / beta = 1e-3, w_l = 1/5, average pooling, pixels from noise.
     "gatys2016": {
         "normalize": False,
         "style_weight": 1e3,
@@ -124,6 +137,11 @@ def _choice(option: str, value: str, known: Mapping[str, object] | tuple[str, ..
 def _at_least(option: str, value: float, low: float) -> None:
     if not low <= value < math.inf:
         raise OptionError(option, f"must be at least {low:g}, got {value:g}")
+
+
+def _within(option: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise OptionError(option, f"must be from {low} to {high}, got {value}")
 
 
 def _layers(option: str, layers: Mapping[str, float], known: tuple[str, ...]) -> None:

@@ -1,8 +1,10 @@
-"""Many inputs, many outputs: what goes where is settled before work starts; one failure does not stop the rest."""
+"""Many inputs, many outputs: what goes where is settled before work starts, and failures do not stop it."""
 
 import glob
+import os
+import string
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -14,7 +16,12 @@ from imgtool.errors import ImgtoolError
 from imgtool.files import check_writable, printable
 
 STREAM = "-"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".avif", ".heic", ".heif")
+HERE = PurePath()
+# What `imaging.encode` writes, and what a folder is searched for; here because imaging takes long to load.
+FORMATS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif", "ppm", "avif")
+READABLE = (*FORMATS, "pgm", "pbm", "pnm", "heic", "heif")
+EMBEDS_NO_RECIPE = ("bmp", "gif", "ppm")
+SIDECAR = ".json"
 
 
 @dataclass(frozen=True)
@@ -27,12 +34,17 @@ class Source:
     """
 
     path: Path
-    inside: PurePath = PurePath()
+    inside: PurePath = HERE
 
     @property
     def is_stream(self) -> bool:
         """Whether it is stdin."""
         return str(self.path) == STREAM
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return "stdin" if self.is_stream else self.path.name
 
     @property
     def stem(self) -> str:
@@ -45,11 +57,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Job:
-    """One input and where its result goes; `output` is `-` for stdout, in the format `suffix`."""
+    """One input and where its result goes; `output` is `-` for stdout, in the format `format`."""
 
     source: Source
     output: Path
-    suffix: str = "png"
+    format: str = "png"
 
     @property
     def to_stream(self) -> bool:
@@ -57,8 +69,9 @@ class Job:
         return str(self.output) == STREAM
 
     def beside(self, ending: str) -> Path:
-        """A further file of this job: `out-sheet.png` for `out.jpg` and `-sheet.png`."""
-        return self.output.with_name(self.output.stem + ending)
+        """A further file: for `out.jpg`, "-sheet.png" means `out-sheet.png` and ".json" `out.jpg.json`."""
+        stem = self.output.name if ending.startswith(".") else self.output.stem
+        return self.output.with_name(stem + ending)
 
     def __str__(self) -> str:
         return "stdout" if self.to_stream else printable(self.output)
@@ -71,41 +84,65 @@ class OutputChoice:
     Attributes:
         output: a file, a folder or `-`; None for a default name in the current folder.
         name: a template.
-        suffix: the format where no name tells it.
+        format: where no name tells it.
         force, skip_existing: what to do about outputs that exist; by default they are refused.
         fail_fast: stop at the first input that fails.
         recursive: look into sub-folders.
-        beside: endings (with wildcards) of further files that will lie beside each output: "-sheet.png".
+        beside: endings of further files, as for `Job.beside`; "-step*.png" for all that match.
+        also_read: files that are read besides the inputs, and so must not be written either.
     """
 
     output: str | None = None
     name: str | None = None
-    suffix: str = "png"
+    format: str = "png"
     force: bool = False
     skip_existing: bool = False
     fail_fast: bool = False
     recursive: bool = False
     beside: tuple[str, ...] = ()
+    also_read: tuple[str, ...] = ()
 
 
-def find_sources(given: Iterable[str], *, recursive: bool = False) -> list[Source]:
+def require_file(text: str, what: str) -> None:
+    """Refuse what is certainly no file that can be read.
+
+    Raises:
+        click.UsageError: there is nothing, or a folder.
+    """
+    path = Path(text)
+    if path.is_dir():
+        raise click.UsageError(f"{what} {printable(text)} is a folder, expected one picture.")
+    if not path.exists():
+        raise click.UsageError(f"{what} {printable(text)} does not exist.")
+
+
+def find_sources(
+    given: Iterable[str], *, recursive: bool = False, leave_out: Path | None = None
+) -> list[Source]:
     """The inputs from files, folders, globs and `-`.
 
+    Args:
+        given: as typed.
+        recursive: whether to look into sub-folders of folders.
+        leave_out: a folder inside a given one whose pictures are results, not inputs.
     Raises:
         click.UsageError: something that is not there, or a folder or pattern without pictures.
     """
     sources: list[Source] = []
     for text in given:
         path = Path(text)
-        if text == STREAM or path.is_file() or (path.exists() and not path.is_dir()):
+        if text == STREAM:
             sources.append(Source(path))
         elif path.is_dir():
-            sources += _in_folder(path, recursive)
+            sources += _in_folder(path, recursive, leave_out)
+        elif path.exists():
+            sources.append(_file(path))
         elif glob.has_magic(text):
-            found = sorted(glob.glob(text, recursive=True))
+            matches = (Path(match) for match in sorted(glob.glob(text, recursive=True)))  # noqa: PTH207
+            found = [_file(match) for match in matches if not match.is_dir()]
             if not found:
                 raise click.UsageError(f"{printable(text)} matches no file.")
-            sources += [Source(Path(match)) for match in found if not Path(match).is_dir()]
+            sources += found
         else:
             raise click.UsageError(f"{printable(text)} does not exist.")
     if sum(source.is_stream for source in sources) > 1:
@@ -113,13 +150,32 @@ def find_sources(given: Iterable[str], *, recursive: bool = False) -> list[Sourc
     return sources
 
 
-def _in_folder(folder: Path, recursive: bool) -> list[Source]:
-    files = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    pictures = [path for path in files if path.suffix.lower() in SUFFIXES and path.is_file()]
-    if not pictures:
-        deeper = "" if recursive else " Use -r to look into its sub-folders too."
-        raise click.UsageError(f"{printable(folder)} holds no picture.{deeper}")
-    return [Source(path, path.parent.relative_to(folder)) for path in pictures]
+def _file(path: Path) -> Source:
+    # `./-` is a file of this name, not stdin.
+    return Source(path.absolute() if str(path) == STREAM else path)
+
+
+def _in_folder(folder: Path, recursive: bool, leave_out: Path | None) -> list[Source]:
+    """The pictures of a folder, but for hidden ones."""
+
+    def refuse(error: OSError) -> None:
+        raise click.UsageError(f"{printable(error.filename)} cannot be read: {error.strerror}.") from error
+
+    found: list[Source] = []
+    skipped = leave_out.resolve() if leave_out else None
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        here = Path(parent)
+        deeper = [here / name for name in folders if recursive and not name.startswith(".")]
+        folders[:] = sorted(each.name for each in deeper if not skipped or each.resolve() != skipped)
+        found += [
+            Source(here / name, here.relative_to(folder))
+            for name in sorted(names)
+            if Path(name).suffix[1:].lower() in READABLE and not name.startswith(".")
+        ]
+    if not found:
+        more = "" if recursive else " Use -r to look into its sub-folders too."
+        raise click.UsageError(f"{printable(folder)} holds no picture.{more}")
+    return found
 
 
 def plan(given: Sequence[str], choice: OutputChoice, *, command: str) -> tuple[list[Job], int]:
@@ -133,23 +189,128 @@ def plan(given: Sequence[str], choice: OutputChoice, *, command: str) -> tuple[l
         The jobs to do, and how many more `--skip-existing` finds done.
     Raises:
         click.UsageError: an input that is not there, two inputs for one output, an output that is an input or
-            exists, stdout on a terminal.
+            exists or has no known format, stdout on a terminal.
         OutputError: a place that cannot be written.
     """
-    sources = find_sources(given, recursive=choice.recursive)
-    many = len(sources) > 1 or len(given) > 1 or Path(given[0]).is_dir()
+    many_given = len(given) > 1 or Path(given[0]).is_dir()
+    folder = Path(choice.output) if choice.output and choice.output != STREAM else None
+    sources = find_sources(given, recursive=choice.recursive, leave_out=folder)
+    many = many_given or len(sources) > 1
     jobs = [
-        Job(source, _target(source, choice, command, many, index), choice.suffix)
+        Job(source, _target(source, choice, command, many, index), choice.format)
         for index, source in enumerate(sources, start=1)
     ]
-    _refuse_collisions(jobs)
+    for job in jobs:
+        _require_format(job, choice)
+    _refuse_collisions(jobs, choice)
     if choice.skip_existing:
-        jobs = [job for job in jobs if job.to_stream or not job.output.exists()]
+        jobs = [job for job in jobs if job.to_stream or not job.output.is_file()]
     for job in jobs:
         _require_free(job, choice)
-    for output in {job.output.parent: job.output for job in jobs if not job.to_stream}.values():
-        check_writable(output)
+        if not job.to_stream:
+            check_writable(job.output)
     return jobs, len(sources) - len(jobs)
+
+
+class _Index(int):
+    """A position that is written with four digits unless the template says otherwise."""
+
+    def __format__(self, spec: str) -> str:
+        return format(int(self), spec or "04d")
+
+
+def _target(source: Source, choice: OutputChoice, command: str, many: bool, index: int) -> Path:
+    """The output of one input."""
+    output = choice.output
+    if "\0" in (output or "") + (choice.name or ""):
+        raise click.UsageError("an output's name has a null character.")
+    if output == STREAM:
+        if many:
+            raise click.UsageError("-o - takes one input.")
+        return Path(STREAM)
+    is_folder = output is not None and (many or output.endswith(("/", os.sep)) or Path(output).is_dir())
+    if output is not None and not is_folder and choice.name is None:
+        return Path(output)
+    if output is not None and Path(output).is_file():
+        raise click.UsageError(
+            f"{printable(output)} is a file; -o takes a folder for several inputs or --name."
+        )
+    template = choice.name or ("{stem}" if is_folder else "{stem}-{command}") + f".{choice.format}"
+    fields = {"stem": source.stem, "name": source.name, "command": command, "kind": command}
+    return Path(output or ".") / source.inside / _fill(template, {**fields, "index": _Index(index)})
+
+
+def _fill(template: str, fields: Mapping[str, object]) -> str:
+    """A name from a template.
+
+    Raises:
+        click.UsageError: it is no template, or has fields that there are not.
+    """
+    try:
+        used = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
+        if used <= fields.keys():
+            return template.format_map(fields)
+    except ValueError:
+        pass
+    known = " ".join(f"{{{name}}}" for name in fields)
+    raise click.UsageError(f"--name {printable(template)!r} is no template; use {known}.")
+
+
+def _require_format(job: Job, choice: OutputChoice) -> None:
+    """Refuse a name that tells no format that can be written."""
+    suffix = job.output.suffix[1:].lower()
+    if job.to_stream or suffix in FORMATS:
+        return
+    found = f"unknown suffix .{printable(suffix)}" if suffix else "no suffix"
+    known = " ".join(f".{each}" for each in FORMATS)
+    folder = f", or {printable(job.output)}/ for a folder" if choice.name is None and not suffix else ""
+    raise click.UsageError(f"{job} has {found}; use one of {known}{folder}.")
+
+
+def _files_of(job: Job, choice: OutputChoice) -> Iterator[Path]:
+    """All files that a job writes; where an ending has a *, those that are there already."""
+    if job.to_stream:
+        return
+    yield job.output
+    endings = dict.fromkeys(choice.beside)
+    if job.output.suffix[1:].lower() in EMBEDS_NO_RECIPE:
+        endings[SIDECAR] = None
+    for ending in endings:
+        if "*" in ending:
+            yield from map(Path, sorted(glob.glob(glob.escape(str(job.beside(""))) + ending)))  # noqa: PTH207
+        else:
+            yield job.beside(ending)
+
+
+def _refuse_collisions(jobs: Sequence[Job], choice: OutputChoice) -> None:
+    """Refuse two inputs for one output, and outputs that are inputs."""
+    inputs = [job.source.path for job in jobs if not job.source.is_stream]
+    read = {_identity(path) for path in (*inputs, *map(Path, choice.also_read))}
+    taken: dict[object, Job] = {}
+    for job in jobs:
+        for path in _files_of(job, choice):
+            identity = _identity(path)
+            if identity in taken:
+                raise click.UsageError(_both(taken[identity].source, job.source, path))
+            if identity in read:
+                raise click.UsageError(f"{printable(path)} would replace an input; choose another output.")
+            taken[identity] = job
+
+
+def _identity(path: Path) -> object:
+    """Something that all names of one file share."""
+    try:
+        status = path.stat()
+    except OSError:
+        return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118
+    return (status.st_dev, status.st_ino)
+
+
+def _both(first: Source, second: Source, output: Path) -> str:
+    if first.path == second.path:
+        return f"{first} is given twice."
+    cure = "{name}.png" if first.path.name != second.path.name else "{index}-{name}.png"
+    return f"{first} and {second} would both be written to {printable(output)}. Use --name '{cure}'."
 
 
 def _require_free(job: Job, choice: OutputChoice) -> None:
@@ -160,104 +321,74 @@ def _require_free(job: Job, choice: OutputChoice) -> None:
         if console.json or choice.beside:
             raise click.UsageError("-o - leaves no room for --json or for files beside it; use -o FILE.")
         return
-    if choice.force:
+    if choice.force or choice.skip_existing:  # an unfinished job's further files are its own
         return
-    for ending in ("", *choice.beside):
-        pattern = glob.escape(str(job.beside("") if ending else job.output)) + ending
-        for taken in glob.glob(pattern):
-            if Path(taken).is_file():
-                raise click.UsageError(
-                    f"{printable(taken)} exists. Use --force to replace it, --skip-existing to keep it."
-                )
-
-
-def _target(source: Source, choice: OutputChoice, command: str, many: bool, index: int) -> Path:
-    """The output of one input."""
-    if choice.output == STREAM:
-        if many:
-            raise click.UsageError("-o - takes one input.")
-        return Path(STREAM)
-    is_folder = choice.output is not None and (
-        many or choice.output.endswith(("/", "\\")) or Path(choice.output).is_dir()
-    )
-    if choice.output is not None and not is_folder and choice.name is None:
-        return Path(choice.output)
-    if choice.output is not None and Path(choice.output).is_file():
-        raise click.UsageError(f"{printable(choice.output)} is a file; several inputs need a folder for -o.")
-    template = choice.name or ("{stem}" if is_folder else "{stem}-{command}") + f".{choice.suffix}"
-    try:
-        name = template.format(
-            stem=source.stem, name=source.path.name if not source.is_stream else "stdin",
-            command=command, kind=command, index=f"{index:04d}",
-        )
-    except (LookupError, ValueError) as error:
-        raise click.UsageError(
-            f"--name {template!r} is no template; use {{stem}} {{name}} {{command}} {{kind}} {{index}}."
-        ) from error
-    return Path(choice.output or ".") / source.inside / name
-
-
-def _refuse_collisions(jobs: Sequence[Job]) -> None:
-    inputs = {job.source.path.resolve() for job in jobs if not job.source.is_stream}
-    taken: dict[Path, Source] = {}
-    for job in jobs:
-        if job.to_stream:
-            continue
-        output = job.output.resolve()
-        if output in taken:
+    for path in _files_of(job, choice):
+        if path.is_file():
             raise click.UsageError(
-                f"{taken[output]} and {job.source} would both be written to {printable(job.output)}. "
-                "Use --name '{name}.png'."
+                f"{printable(path)} exists. Use --force to replace it, --skip-existing to keep it."
             )
-        if output in inputs:
-            raise click.UsageError(f"{printable(job.output)} is an input too; choose another output.")
-        taken[output] = job.source
+
+
+# Does one job and returns the fields of its `--json` line. An "error" among them means that a result was
+# saved but is not what was asked for; an "interrupted", that a signal cut the work short, to be raised again.
+Work = Callable[[Job], dict[str, Any]]
 
 
 def run(
-    jobs: Sequence[Job],
-    make_work: Callable[[], Callable[[Job], dict[str, Any]]],
-    *,
-    skipped: int = 0,
-    fail_fast: bool = False,
+    jobs: Sequence[Job], make_work: Callable[[], Work], *, skipped: int = 0, fail_fast: bool = False
 ) -> int:
     """Do the jobs one after the other and count; the exit code.
 
     Args:
         jobs: from `plan`.
-        make_work: prepares what all jobs share, if there are any, and returns what does one of them: the fields of
-            its `--json` line. An `ImgtoolError` fails that job alone; an "error" among the fields means that a
-            result was saved but is not what was asked for.
+        make_work: prepares what all jobs share, if there are any. An `ImgtoolError` of the work fails that
+            job alone; one of the preparation fails them all.
         skipped: jobs that were done before.
         fail_fast: stop at the first failure.
     """
     failures: list[int] = []
-    done = 0
-    work = make_work() if jobs else None
-    for job in jobs:
-        assert work is not None
-        try:
-            fields = work(job)
-        except ImgtoolError as error:
-            failures.append(error.exit_code)
-            console.error(_naming(job, error), hint=error.hint)
-            fields = {"error": error.message, "output": None}
-        else:
-            failures += [1] if fields.get("error") else []
-            done += not fields.get("error")
-        console.record({"input": str(job.source), "output": str(job.output), **fields})
-        if failures and fail_fast:
-            break
-    counts = {"done": done, "skipped": skipped, "failed": len(failures)}
-    console.record({"summary": counts})
-    if len(jobs) + skipped > 1:
-        console.say(", ".join(f"{count} {word}" for word, count in counts.items()))
-    if not failures:
-        return 0
-    return failures[0] if len(jobs) == 1 else 1
+    counts = {"done": 0, "skipped": skipped, "failed": 0}
+    try:
+        work = _prepare(make_work, counts, len(jobs)) if jobs else None
+        for job in jobs:
+            assert work is not None
+            fields = _do(work, job, failures)
+            counts["failed"] = len(failures)
+            interrupted = fields.pop("interrupted", None)
+            counts["done"] += not fields.get("error") and not interrupted
+            console.record({"input": str(job.source), "output": str(job.output), **fields})
+            if interrupted:
+                raise interrupted
+            if failures and fail_fast:
+                break
+    finally:
+        if len(jobs) + skipped > 1:
+            console.say(", ".join(f"{count} {word}" for word, count in counts.items()))
+        console.record({"summary": counts})
+    # A reason of its own for all that were tried, such as memory, is told by its own code.
+    return (
+        failures[0] if failures and not counts["done"] and len(set(failures)) == 1 else min(1, len(failures))
+    )
 
 
-def _naming(job: Job, error: ImgtoolError) -> str:
-    """The error's message, with the input's name if it does not say it already."""
-    name = str(job.source)
-    return error.message if name in error.message else f"{name}: {error.message}"
+def _prepare(make_work: Callable[[], Work], counts: dict[str, int], total: int) -> Work:
+    try:
+        return make_work()
+    except ImgtoolError:
+        counts["failed"] = total
+        raise
+
+
+def _do(work: Work, job: Job, failures: list[int]) -> dict[str, Any]:
+    """The fields of one job, whose failure is told and noted."""
+    try:
+        fields = work(job)
+    except ImgtoolError as error:
+        failures.append(error.exit_code)
+        name = str(job.source)
+        console.error(error.message if name in error.message else f"{name}: {error.message}", hint=error.hint)
+        return {"error": error.message, "output": None}
+    if fields.get("error"):
+        failures.append(1)
+    return fields

@@ -1,8 +1,10 @@
 """What the user is told: talk on stderr, data on stdout, a progress bar only on a terminal."""
 
 import json
+import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,31 +34,32 @@ class Console:
     def say(self, text: str) -> None:
         """A result or a step, unless -q."""
         if not self.quiet:
-            click.echo(text, err=True)
+            _echo(text, err=True)
 
     def detail(self, text: str) -> None:
         """Something that only -v shows."""
-        if self.verbosity >= 1 and not self.quiet:
-            click.echo(text, err=True)
+        if self.verbosity >= 1:
+            self.say(text)
 
     def warn(self, text: str) -> None:
         """Something the user should know although the work goes on."""
-        if not self.quiet:
-            click.echo(f"{click.style('note:', fg='yellow')} {text}", err=True)
+        self.say(f"{click.style('note:', fg='yellow')} {text}")
 
     def error(self, text: str, *, hint: str | None = None) -> None:
-        """A failure in one line; shown even with -q."""
+        """A failure in one line; shown even with -q, and with -vv after its traceback."""
+        if self.verbosity >= 2 and sys.exc_info()[0] is not None:
+            _echo(traceback.format_exc().rstrip(), err=True)
         tail = f" Try: {hint}" if hint else ""
-        click.echo(f"{click.style('error:', fg='red')} {text}{tail}", err=True)
+        _echo(f"{click.style('error:', fg='red')} {text}{tail}", err=True)
 
     def data(self, text: str) -> None:
         """A line of data on stdout."""
-        click.echo(text)
+        _echo(text, err=False)
 
     def record(self, fields: dict[str, Any]) -> None:
         """One JSON object on stdout, with --json."""
         if self.json:
-            click.echo(json.dumps(fields, ensure_ascii=False, default=str))
+            _echo(to_json(fields), err=False)
             sys.stdout.flush()
 
     @contextmanager
@@ -66,21 +69,22 @@ class Console:
         Yields:
             A function that is told how things stand.
         """
-        if self.quiet or not sys.stderr.isatty():
+        if self.quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
             yield self._plain(title)
             return
         from rich import console as rich_console
         from rich import progress as bars
 
         columns = (
-            bars.TextColumn("{task.description}"),
+            bars.TextColumn("{task.description}", markup=False),
             bars.BarColumn(),
             bars.TaskProgressColumn(),
             bars.TimeRemainingColumn(compact=True),
-            bars.TextColumn("{task.fields[note]}"),
+            bars.TextColumn("{task.fields[note]}", markup=False),
         )
         terminal = rich_console.Console(stderr=True)
-        with bars.Progress(*columns, console=terminal, transient=True) as bar:
+        # stdout may carry data: it is left alone.
+        with bars.Progress(*columns, console=terminal, transient=True, redirect_stdout=False) as bar:
             task = bar.add_task(title, total=None, note="")
             yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
 
@@ -95,6 +99,27 @@ class Console:
                 self.detail(f"{title} {share} {note}".rstrip())
 
         return on_progress
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON that a terminal can show: letters as they are, everything that does not print escaped."""
+    text = json.dumps(value, ensure_ascii=False, default=str, indent=indent)
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+
+
+def use_color() -> bool | None:
+    """What the environment says about colour; None leaves it to whether the stream is a terminal."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return False if os.environ.get("TERM") == "dumb" else None
+
+
+def _echo(text: str, *, err: bool) -> None:
+    """A line of text; what the stream's encoding does not have is escaped."""
+    encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err, color=use_color())
 
 
 console = Console()

@@ -1,22 +1,24 @@
 """Recipes: what an output carries about its making, `inspect` to see it, `rerun` to make it again."""
 
-import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
 
 from imgtool import __version__
-from imgtool.cli import params
-from imgtool.cli.console import console
-from imgtool.errors import RecipeError
+from imgtool.cli import batch, params
+from imgtool.cli.console import console, to_json
+from imgtool.errors import OptionError, RecipeError
+from imgtool.files import printable
 
 PACKAGES = ("torch", "numpy", "pillow")
 FORMAT = 1
+# Commands whose outputs can be made again, and of their options those that name files and so need a SHA-256.
+REPEATABLE = {"stylize": ("style", "content_mask", "style_mask", "init", "weights")}
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class Ingredient:
     sha256: str
     weight: float | None = None
 
+    def as_dict(self) -> dict[str, Any]:
+        """As a recipe holds it."""
+        fields = {"param": self.param, "path": shown_path(self.path), "sha256": self.sha256}
+        return fields if self.weight is None else {**fields, "weight": self.weight}
+
 
 def make_recipe(
     command: str,
@@ -49,21 +56,61 @@ def make_recipe(
         ingredients: the input files.
         options: by parameter name, as resolved: no "auto", no default left open.
         weights: name -> SHA-256.
+    Raises:
+        RecipeError: it is not what the recipe that is being run again says.
     """
-    recorded = (click.get_current_context().obj or {}).get("paths", {})
+    inputs = [item.as_dict() for item in ingredients]
+    if repeated := running_again():
+        if [_bytes_of(item) for item in inputs] != [_bytes_of(item) for item in repeated["inputs"]]:
+            raise RecipeError("the inputs are not those that the recipe names")
+        inputs = repeated["inputs"]  # with the paths they had then
     return {
         "imgtool": __version__,
         "format": FORMAT,
         "command": command,
-        "inputs": [
-            {"param": item.param, "path": recorded.get(item.sha256) or shown_path(item.path), "sha256": item.sha256}
-            | ({} if item.weight is None else {"weight": item.weight})
-            for item in ingredients
-        ],
+        "inputs": inputs,
         "options": dict(options),
         "weights": [{"name": name, "sha256": sha256} for name, sha256 in weights.items()],
-        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """What the bytes of a result depend on besides this program."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
+
+
+def running_again() -> dict[str, Any] | None:
+    """The recipe that `rerun` repeats, if that is what is going on."""
+    context = click.get_current_context(silent=True)
+    return context.obj if context and isinstance(context.obj, dict) else None
+
+
+def require_same_input(name: str, param: str, sha256: str) -> None:
+    """Refuse an input that the recipe being run again does not name.
+
+    Raises:
+        RecipeError: it has another SHA-256.
+    """
+    recipe = running_again()
+    if recipe and (param, sha256) not in [(item["param"], item["sha256"]) for item in recipe["inputs"]]:
+        raise RecipeError(f"{name} is not the picture that the recipe names, its SHA-256 is {sha256[:12]}…")
+
+
+def require_same_weights(name: str, sha256: str) -> None:
+    """Refuse weights that the recipe being run again does not name.
+
+    Raises:
+        RecipeError: they have another SHA-256.
+    """
+    recipe = running_again()
+    known = {item["name"]: item["sha256"] for item in recipe["weights"]} if recipe else {}
+    if recipe and sha256 not in known.values():
+        expected = known.get(name) or ", ".join(known.values()) or "none"
+        raise RecipeError(
+            f"weights {name} have SHA-256 {sha256[:12]}…, the picture was made with {expected[:12]}…",
+            hint="the version of imgtool that made it",
+        )
 
 
 def shown_path(path: Path) -> str:
@@ -77,8 +124,12 @@ def shown_path(path: Path) -> str:
     return path.resolve().relative_to(Path.cwd()).as_posix() if inside else path.name
 
 
-@click.command("inspect")
-@click.argument("pictures", nargs=-1, required=True, metavar="PICTURE…")
+def _bytes_of(item: Mapping[str, Any]) -> tuple[object, ...]:
+    return item["param"], item["sha256"], item.get("weight")
+
+
+@click.command("inspect", short_help="Show how a picture was made.", epilog="Try: imgtool inspect out.png")
+@click.argument("pictures", nargs=-1, required=True, metavar="PICTURE…", type=click.Path())
 @params.talk
 def inspect_command(pictures: tuple[str, ...]) -> None:
     """Show how PICTURE was made: command, options, inputs and weights with their SHA-256.
@@ -90,20 +141,46 @@ def inspect_command(pictures: tuple[str, ...]) -> None:
     """
     from imgtool.imaging.io import read_recipe
 
+    failures: list[RecipeError] = []
     for picture in pictures:
-        console.data(json.dumps(read_recipe(Path(picture)), indent=None if console.json else 2, ensure_ascii=False))
+        try:
+            console.data(to_json(read_recipe(Path(picture)), indent=None if console.json else 2))
+        except RecipeError as error:
+            failures.append(error)
+    for failure in failures[1:]:
+        console.error(failure.message, hint=failure.hint)
+    if failures:
+        raise failures[0]
 
 
-@click.command("rerun")
-@click.argument("picture")
-@click.option("-o", "--output", required=True, metavar="FILE", help="Where the new picture goes; - for stdout.")
+@click.command(
+    "rerun",
+    short_help="Make a picture again from its recipe.",
+    epilog="Try: imgtool rerun out.png -o again.png",
+)
+@click.argument("picture", type=click.Path())
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Where the new picture goes; - for stdout.",
+)
 @click.option("-f", "--force", is_flag=True, help="Replace an existing output.")
-@click.option("--find", multiple=True, metavar="FOLDER", help="Look for the inputs here too; may be repeated.")
+@click.option(
+    "--find",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Look for the inputs here too; may be repeated.",
+)
 @params.talk
 def rerun_command(picture: str, output: str, force: bool, find: tuple[str, ...]) -> Any:
     """Make PICTURE again from its recipe: the same bytes on the same machine.
 
-    The inputs are looked for where they were, beside PICTURE and in --find, and must have the recorded SHA-256.
+    The inputs are looked for where they were, beside PICTURE and in --find, and must have the recorded
+    SHA-256. One that came from stdin is looked for by its bytes, and else is read from stdin again.
 
     \b
     Examples:
@@ -113,75 +190,153 @@ def rerun_command(picture: str, output: str, force: bool, find: tuple[str, ...])
     from imgtool.cli.main import cli
     from imgtool.imaging.io import read_recipe
 
+    name = printable(picture)
     recipe = read_recipe(Path(picture))
-    command = cli.commands.get(recipe.get("command", ""))
-    if command is None or recipe.get("format") != FORMAT:
-        raise RecipeError(f"{picture}: made by imgtool {recipe.get('imgtool')}, which this version cannot repeat")
+    if fault := _fault(recipe):
+        raise RecipeError(f"{name}: its recipe cannot be run: {fault}")
+    command = cli.commands[recipe["command"]]
     for change in _changes(recipe):
         console.warn(change)
     folders = [Path(), Path(picture).parent, *map(Path, find)]
-    arguments = _arguments(command, recipe, folders)
-    arguments = ["-o", output, *(["--force"] if force else []), *arguments]
-    console.detail(f"imgtool {recipe['command']} {' '.join(arguments)}")
-    paths = {item["sha256"]: item["path"] for item in recipe["inputs"]}
-    # A context of its own: neither settings nor environment may speak for options of the recipe.
-    with command.make_context(recipe["command"], arguments, obj={"paths": paths}) as ctx:
-        return command.invoke(ctx)
+    made = (name.lower().removesuffix(batch.SIDECAR)).rpartition(".")[2]
+    if output != batch.STREAM and Path(output).suffix[1:].lower() != made:
+        console.warn(f"{name} is not a .{Path(output).suffix[1:]} file, so the bytes will differ")
+    writing = [f"--output={output}", *(["--force"] if force else []), *_talk()]
+    writing += [f"--format={made}"] if made in batch.FORMATS else []
+    try:
+        arguments = [*writing, *_arguments(command, recipe, folders)]
+        console.detail(f"imgtool {recipe['command']} {printable(' '.join(arguments))}")
+        # A context of its own: neither settings nor environment may speak for options of the recipe.
+        context = command.make_context(recipe["command"], arguments, obj=recipe)
+    except click.UsageError as error:
+        raise RecipeError(f"{name}: its recipe cannot be run: {error.format_message()}") from error
+    with context:
+        try:
+            return command.invoke(context)
+        except OptionError as error:
+            raise RecipeError(f"{name}: its recipe cannot be run: {error.message}") from error
+
+
+def _talk() -> list[str]:
+    """How this command was told to talk, for the one that it calls."""
+    words = [name for name, wanted in (("--quiet", console.quiet), ("--json", console.json)) if wanted]
+    return [*words, *["-v"] * console.verbosity]
+
+
+def _fault(recipe: Mapping[str, Any]) -> str | None:
+    """What is wrong with a recipe, which a stranger may have written; None if it can be run."""
+    if recipe.get("format") != FORMAT or not isinstance(recipe.get("imgtool"), str):
+        return f"it is of format {recipe.get('format')!r}, this version repeats format {FORMAT}"
+    if recipe.get("command") not in (*REPEATABLE,):
+        return f"there is no making again of {recipe.get('command')!r}"
+    options, made_with = recipe.get("options"), recipe.get("versions")
+    if not isinstance(options, dict) or not isinstance(made_with, dict):
+        return "its options or versions are no objects"
+    for field, needed in (("inputs", ("param", "path", "sha256")), ("weights", ("name", "sha256"))):
+        items = recipe.get(field)
+        if not isinstance(items, list) or not all(_is_item(item, needed) for item in items):
+            return f"its {field} are not objects with {', '.join(needed)}"
+    for item in recipe["inputs"]:
+        path = PurePosixPath(item["path"])
+        if path.is_absolute() or ".." in path.parts or "\0" in item["path"] or not path.name:
+            return f"{item['path']!r} is not a path inside a folder"
+        if not isinstance(item.get("weight", 1.0), int | float):
+            return f"{item['weight']!r} is not a weight"
+    return None
+
+
+def _is_item(item: Any, fields: tuple[str, ...]) -> bool:
+    return isinstance(item, dict) and all(isinstance(item.get(field), str) for field in fields)
 
 
 def _changes(recipe: Mapping[str, Any]) -> Iterator[str]:
     """What differs from the machine that made it, and may change the bytes."""
-    now = {"imgtool": __version__, "python": platform.python_version()}
-    now |= {name: metadata.version(name) for name in PACKAGES}
-    for name, then in {"imgtool": recipe["imgtool"], **recipe.get("versions", {})}.items():
-        if now.get(name) != then:
-            yield f"made with {name} {then}, here is {now.get(name)}: the bytes may differ"
+    now = {"imgtool": __version__, **versions()}
+    then = {"imgtool": recipe["imgtool"], **recipe["versions"]}
+    for name, version in now.items():
+        if then.get(name) != version:
+            made_with = printable(str(then.get(name)))
+            yield f"made with {name} {made_with}, here is {version}: the bytes may differ"
 
 
 def _arguments(command: click.Command, recipe: Mapping[str, Any], folders: Sequence[Path]) -> list[str]:
     """The recipe as a command line, options first."""
-    known = {param.name: param for param in command.params}
+    known = {str(param.name): param for param in command.params}
+    files = REPEATABLE[recipe["command"]]
     words, positional = [], []
     for item in recipe["inputs"]:
         param = known.get(item["param"])
-        path = str(_found(item, folders))
-        if isinstance(param, click.Option):
-            weight = item.get("weight")
-            words.append(f"{param.opts[-1]}={path if weight is None else f'{path}:{weight!r}'}")
+        if isinstance(param, click.Argument):
+            positional.append(_found(item, folders))
+        elif isinstance(param, click.Option) and param.name in files:
+            weight = f":{item['weight']!r}" if "weight" in item else ""
+            words.append(f"{param.opts[-1]}={_found(item, folders)}{weight}")
         else:
-            positional.append(path)
+            raise RecipeError(f"the recipe's input {item['param']!r} is unknown to {recipe['command']}")
     for name, value in recipe["options"].items():
         param = known.get(name)
-        # A stranger's recipe says how a picture is made, never what is written where.
-        if not isinstance(param, click.Option) or name in params.OUTPUT:
+        if not isinstance(param, click.Option) or not _is_knob(param, value, files):
             raise RecipeError(f"the recipe's option {name!r} is unknown to {recipe['command']}")
         words += _words(param, value)
     return [*words, "--", *positional]
 
 
+def _is_knob(option: click.Option, value: Any, files: Sequence[str]) -> bool:
+    """Whether a recipe may set an option: it says how a picture is made, not what is read and written."""
+    from imgtool.cli.stylize import EXTRAS
+    from imgtool.options import INITS
+
+    if option.name in files:
+        return value is None or (option.name == "init" and value in INITS)
+    return option.name not in (*params.OUTPUT, *params.TALK, *EXTRAS)
+
+
 def _words(option: click.Option, value: Any) -> list[str]:
-    """An option with its value as they are typed."""
-    if isinstance(value, bool):
-        return [option.opts[-1]] if value else []
-    if value is None:
+    """An option with its value as they are typed.
+
+    Raises:
+        RecipeError: nobody could type that.
+    """
+    if value is None or value is False:
         return []
+    if value is True:
+        return [option.opts[-1]]
     if isinstance(value, dict):
-        value = ",".join(f"{name}:{weight!r}" for name, weight in value.items())
-    elif isinstance(value, list):
-        value = ",".join(str(item) for item in value)
-    return [f"{option.opts[-1]}={value}"]
+        value = [f"{name}:{weight!r}" for name, weight in value.items()]
+    items = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str | int | float) for item in items):
+        raise RecipeError(f"the recipe's option {option.name!r} has a value that cannot be typed")
+    return [f"{option.opts[-1]}={','.join(map(str, items))}"]
 
 
-def _found(item: Mapping[str, Any], folders: Sequence[Path]) -> Path:
-    """The file of an ingredient: at its path or by its name in one of the folders, else by its bytes there."""
+def _found(item: Mapping[str, Any], folders: Sequence[Path]) -> str:
+    """The file of an ingredient: at its path or by its name in one of the folders, else by its bytes there.
+
+    Raises:
+        RecipeError: it is not there, or has changed.
+    """
     from imgtool.files import sha256_file
 
-    path = Path(item["path"])
+    path, expected = Path(item["path"]), item["sha256"]
+    is_stream = item["path"] == batch.STREAM
     named = [place for folder in folders for place in (folder / path, folder / path.name) if place.is_file()]
-    others = (place for folder in folders[2:] for place in sorted(folder.iterdir()) if place.is_file())
+    searched = folders if is_stream else folders[2:]
+    others = (place for folder in searched for place in sorted(folder.iterdir()) if _may_be(place, is_stream))
     for place in [*named, *others]:
-        if sha256_file(place) == item["sha256"]:
-            return place
+        try:
+            if sha256_file(place) == expected:
+                return str(place.absolute() if str(place) == batch.STREAM else place)
+        except OSError:  # not for us to read
+            continue
+    if is_stream:
+        return batch.STREAM  # whose bytes are compared when they are read
     if named:
-        raise RecipeError(f"{named[0]} has changed: its SHA-256 is not {item['sha256'][:12]}…", hint="--find FOLDER")
-    raise RecipeError(f"the input {path.name} (SHA-256 {item['sha256'][:12]}…) is not here", hint="--find FOLDER")
+        reason = f"{printable(named[0])} has changed: its SHA-256 is not {printable(expected)[:12]}…"
+    else:
+        reason = f"the input {printable(path.name)} (SHA-256 {printable(expected)[:12]}…) is not here"
+    raise RecipeError(reason, hint="--find FOLDER")
+
+
+def _may_be(place: Path, is_picture: bool) -> bool:
+    """Whether a file is worth reading in search for an ingredient."""
+    return place.is_file() and (not is_picture or place.suffix[1:].lower() in batch.READABLE)

@@ -1,20 +1,23 @@
-"""What every picture command does around its task: set up the machine, read inputs, write outputs with recipes."""
+"""What every picture command does around its task: the machine, the inputs, the outputs with recipes."""
 
+import errno
 import hashlib
 import io
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from imgtool.cli.batch import Job, Source
 from imgtool.cli.console import console
-from imgtool.cli.recipes import Ingredient, make_recipe
-from imgtool.errors import BadImage
+from imgtool.cli.recipes import Ingredient, make_recipe, require_same_input, require_same_weights
+from imgtool.errors import BadImage, DeviceError, OutputError
 from imgtool.imaging.io import Picture, read_picture, write_picture
 from imgtool.runtime import processor
-from imgtool.runtime.device import seed_everything, select_device
-from imgtool.runtime.registry import WeightsFile, find_weights
+from imgtool.runtime.device import is_out_of_memory, seed_everything, select_device
+from imgtool.runtime.registry import WeightsFile, find_weights, registry
 
 
 class Session:
@@ -22,7 +25,7 @@ class Session:
 
     Args:
         command: its name.
-        values: its values by parameter name, those of `params.machine` among them.
+        values: its values by parameter name, those of `params.machine` and `params.output` among them.
     Raises:
         DeviceError: the device is not there.
     """
@@ -30,6 +33,8 @@ class Session:
     def __init__(self, command: str, values: Mapping[str, Any]) -> None:
         self.command = command
         self.max_pixels = values["max_pixels"]
+        self.force = values["force"]
+        self.own = values["force"] or values["skip_existing"]  # files beside an unfinished result are ours
         self.threads = processor.prepare(values["threads"])
         self.device = select_device(values["device"], values["precision"])
         seed_everything(values.get("seed") or 0)
@@ -37,26 +42,31 @@ class Session:
         self.shared: list[Ingredient] = []  # what went into every output
         self.weights: dict[str, str] = {}
 
-    def read(self, source: Source | str, param: str, weight: float | None = None) -> tuple[Picture, Ingredient]:
+    def read(
+        self, source: Source | str, param: str, weight: float | None = None
+    ) -> tuple[Picture, Ingredient]:
         """A picture and its record in the recipe.
 
         Raises:
             BadImage: it cannot be decoded.
+            RecipeError: it is not an input of the recipe that is being run again.
         """
         source = source if isinstance(source, Source) else Source(Path(source))
-        if source.is_stream:
-            if sys.stdin.isatty():
-                raise BadImage("stdin", "it is a terminal, expected the bytes of a picture", hint="imgtool … < photo.jpg")
-            data = sys.stdin.buffer.read()
-        else:
-            try:
-                data = source.path.read_bytes()
-            except OSError as error:
-                raise BadImage(source, (error.strerror or str(error)).lower()) from error
-        picture = read_picture(io.BytesIO(data), name=str(source), max_pixels=self.max_pixels)
+        with _opened(source) as file:
+            stream = None if file.seekable() and not source.is_stream else _Tee(file)
+            picture = read_picture(
+                cast(BinaryIO, stream or file), name=str(source), max_pixels=self.max_pixels
+            )
+            if stream:
+                stream.read()
+                sha256 = stream.digest.hexdigest()
+            else:
+                file.seek(0)
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        require_same_input(str(source), param, sha256)
         for note in picture.notes:
             console.warn(f"{source}: {note}")
-        return picture, Ingredient(param, source.path, hashlib.sha256(data).hexdigest(), weight)
+        return picture, Ingredient(param, source.path, sha256, weight)
 
     def read_shared(self, path: str, param: str, weight: float | None = None) -> Picture:
         """A picture that goes into every output."""
@@ -69,12 +79,32 @@ class Session:
 
         Raises:
             WeightsError: they cannot be had.
+            RecipeError: they are not those of the recipe that is being run again.
         """
         with console.progress(f"Fetching {name}") as on_progress:
             found = find_weights(name, on_progress=lambda what, done, total: on_progress(done, total, what))
         console.detail(f"weights {found.name}: {found.source}")
+        require_same_weights(found.name, found.sha256)
+        if found.name not in registry():
+            self.shared.append(Ingredient("weights", found.path, found.sha256))
         self.weights[found.name] = found.sha256
         return found
+
+    @contextmanager
+    def memory(self, hint: str) -> Iterator[None]:
+        """Work that may need more memory than there is.
+
+        Args:
+            hint: the option that helps.
+        Raises:
+            DeviceError: memory ran out.
+        """
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise DeviceError(f"out of memory on {self.device.torch}", hint=hint) from error
 
     def recipe(self, ingredient: Ingredient, options: Mapping[str, Any]) -> dict[str, Any]:
         """How an output was made.
@@ -82,6 +112,8 @@ class Session:
         Args:
             ingredient: the input of this output.
             options: of the command by parameter name, as resolved.
+        Raises:
+            RecipeError: the inputs are not those of the recipe that is being run again.
         """
         machine = {
             "device": str(self.device.torch),
@@ -89,9 +121,11 @@ class Session:
             "threads": self.threads,
             "max_pixels": self.max_pixels,
         }
-        return make_recipe(self.command, [ingredient, *self.shared], {**options, **machine}, self.weights)
+        # A file of weights is an input with a path of its own; no folder of this machine goes into a recipe.
+        weights = {name if name in registry() else "given": sha256 for name, sha256 in self.weights.items()}
+        return make_recipe(self.command, [ingredient, *self.shared], {**options, **machine}, weights)
 
-    def write(self, job: Job, picture: Picture, recipe: Mapping[str, Any], *, force: bool, sidecar: bool) -> None:
+    def write(self, job: Job, picture: Picture, recipe: Mapping[str, Any], *, sidecar: bool) -> None:
         """Write an output whole or not at all.
 
         Raises:
@@ -99,13 +133,16 @@ class Session:
         """
         if job.to_stream:
             buffer = io.BytesIO()
-            notes = write_picture(buffer, picture, format=job.suffix, recipe=recipe)
-            sys.stdout.buffer.write(buffer.getvalue())
-            sys.stdout.buffer.flush()
+            notes = write_picture(buffer, picture, format=job.format, recipe=recipe)
+            _to_stdout(buffer.getvalue())
         else:
-            notes = write_picture(job.output, picture, recipe=recipe, sidecar=sidecar, overwrite=force)
+            notes = write_picture(job.output, picture, recipe=recipe, sidecar=sidecar, overwrite=self.force)
         for note in notes:
             console.warn(note)
+
+    def write_beside(self, job: Job, ending: str, picture: Picture) -> None:
+        """Write a further file of a job."""
+        write_picture(job.beside(ending), picture, overwrite=self.own)
 
     def about(self) -> dict[str, Any]:
         """The machine and weights, as a `--json` line tells them."""
@@ -114,3 +151,52 @@ class Session:
             "precision": self.device.precision,
             "weights": [{"name": name, "sha256": sha256} for name, sha256 in self.weights.items()],
         }
+
+
+class _Tee(io.BufferedIOBase):
+    """A stream that can be read once, and the SHA-256 of what was read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.digest = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = self.file.read(-1 if size is None else size)
+        self.digest.update(data)
+        return data
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[BinaryIO]:
+    """An input's bytes.
+
+    Raises:
+        BadImage: there are none.
+    """
+    if source.is_stream:
+        if sys.stdin is None or sys.stdin.isatty():
+            found = "closed" if sys.stdin is None else "a terminal"
+            raise BadImage(
+                "stdin", f"it is {found}, expected the bytes of a picture", hint="imgtool … < photo.jpg"
+            )
+        yield sys.stdin.buffer
+        return
+    try:
+        file = source.path.open("rb")
+    except OSError as error:
+        raise BadImage(source, (error.strerror or str(error)).lower()) from error
+    with file:
+        yield file
+
+
+def _to_stdout(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        raise OutputError(f"cannot write stdout: {os.strerror(error.errno or errno.EIO).lower()}") from error

@@ -1,23 +1,36 @@
-"""Settings from files: `./imgtool.toml`, then the user's own; a flag or an environment variable goes before both."""
+"""Settings from `./imgtool.toml`, then the user's own file; flags and the environment go before both."""
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
+from imgtool.files import printable
+
+PREFIX = "IMGTOOL"
 PROJECT_FILE = Path("imgtool.toml")
 
 
+class Setting(NamedTuple):
+    """A value that nobody typed, and where it came from."""
+
+    command: str
+    option: str
+    value: str
+    origin: str
+
+
 def user_file() -> Path:
-    """The user's settings: `imgtool.toml` in `IMGTOOL_CONFIG_DIR` or in the platform's configuration folder."""
+    """The user's settings: `imgtool.toml` in `IMGTOOL_CONFIG_DIR` or where this platform keeps settings."""
     if folder := os.environ.get("IMGTOOL_CONFIG_DIR"):
         return Path(folder) / "imgtool.toml"
     import platformdirs
 
-    return platformdirs.user_config_path("imgtool") / "imgtool.toml"
+    return platformdirs.user_config_path("imgtool", appauthor=False) / "imgtool.toml"
 
 
 def files() -> list[Path]:
@@ -39,25 +52,107 @@ def load(commands: Mapping[str, click.Command]) -> dict[str, dict[str, Any]]:
 
 
 def read(path: Path, commands: Mapping[str, click.Command]) -> dict[str, dict[str, Any]]:
-    """The settings of one file, by command and parameter name, checked against the commands."""
+    """The settings of one file, by command and parameter name, each as it would have been typed."""
     import tomllib
 
+    shown = printable(path)
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise click.UsageError(f"{path} cannot be read: {error}.") from error
-    settings = {}
+        raise click.UsageError(f"{shown} cannot be read: {error}.") from error
+    settings: dict[str, dict[str, Any]] = {}
     for command, table in tables.items():
         if command not in commands or not isinstance(table, dict):
-            raise click.UsageError(f"{path}: [{command}] is no command.{_guess(command, commands)}")
-        known = {param.name: param for param in commands[command].params if param.name}
-        settings[command] = {key.replace("-", "_"): value for key, value in table.items()}
-        for key in settings[command]:
-            if key not in known:
-                raise click.UsageError(f"{path}: [{command}] has no option {key!r}.{_guess(key, known)}")
+            raise click.UsageError(f"{shown}: [{command}] is no command.{_guess(command, commands)}")
+        options = options_of(commands[command])
+        for key, value in table.items():
+            if key.replace("_", "-") not in options:
+                raise click.UsageError(f"{shown}: [{command}] has no option {key!r}.{_guess(key, options)}")
+            option = options[key.replace("_", "-")]
+            typed = _typed(value, option, f"{shown}: {key} of [{command}]")
+            settings.setdefault(command, {})[str(option.name)] = typed
     return settings
 
 
-def _guess(word: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
+def options_of(command: click.Command) -> dict[str, click.Option]:
+    """Options by their long names, without the dashes."""
+    return {
+        str(param.name).replace("_", "-"): param
+        for param in command.params
+        if isinstance(param, click.Option)
+    }
+
+
+def _typed(value: Any, option: click.Option, where: str) -> Any:
+    """A value of a settings file as the words of a command line: the types have to know nothing else."""
+    if isinstance(value, bool) and option.is_flag:
+        return value
+    if isinstance(value, dict) and not option.multiple:
+        value = [f"{name}:{weight}" for name, weight in value.items()]
+    words = value if isinstance(value, list) else [value]
+    if any(isinstance(word, bool) or not isinstance(word, str | int | float) for word in words):
+        raise click.UsageError(
+            f"{where} is {value!r}, which is not what could be typed after --{option.name}."
+        )
+    if option.count:
+        return value
+    return [str(word) for word in words] if option.multiple else ",".join(map(str, words))
+
+
+def in_effect(commands: Mapping[str, click.Command]) -> Iterator[Setting]:
+    """Every setting that a command would take from the environment or a file.
+
+    Raises:
+        click.UsageError: a file that is not TOML, or names a command or option that does not exist.
+    """
+    found = {path: read(path, commands) for path in files()}
+    for name, command in commands.items():
+        for long, option in options_of(command).items():
+            variable = variable_of(name, option)
+            if value := os.environ.get(variable):
+                yield Setting(name, long, value, variable)
+                continue
+            for path, tables in reversed(found.items()):
+                if option.name in tables.get(name, {}):
+                    yield Setting(name, long, str(tables[name][option.name]), printable(path))
+                    break
+
+
+def unknown_variables(commands: Mapping[str, click.Command], others: Iterable[str]) -> dict[str, str]:
+    """Environment variables that look like settings but are none, with what may have been meant.
+
+    Args:
+        commands: whose options can be set.
+        others: variables that are read for other ends.
+    """
+    known = {variable_of(name, option) for name in commands for option in options_of(commands[name]).values()}
+    groups = tuple(
+        f"{PREFIX}_{name}_".upper() for name in commands if isinstance(commands[name], click.Group)
+    )
+    return {
+        name: _guess(name, known)
+        for name in os.environ
+        if name.startswith(f"{PREFIX}_") and name not in {*known, *others} and not name.startswith(groups)
+    }
+
+
+def variable_of(command: str, option: click.Option) -> str:
+    """The environment variable of an option, as Click itself makes it."""
+    return f"{PREFIX}_{command}_{option.name}".upper().replace("-", "_")
+
+
+def origin(ctx: click.Context | None, param: click.Parameter | None) -> str:
+    """Where a value came from, in brackets, unless it was typed: that is where a fault is to be mended."""
+    if ctx is None or param is None or param.name is None:
+        return ""
+    source = ctx.get_parameter_source(param.name)
+    if source is ParameterSource.ENVIRONMENT and isinstance(param, click.Option):
+        return f" (from {variable_of(str(ctx.info_name), param)})"
+    if source is ParameterSource.DEFAULT_MAP:
+        return f" (from {' or '.join(printable(path) for path in files())})"
+    return ""
+
+
+def _guess(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""

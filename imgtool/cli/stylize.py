@@ -1,34 +1,45 @@
 """`imgtool stylize`: options, files in, one task, files out."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from imgtool.cli import batch, params
 from imgtool.errors import OptionError
+from imgtool.files import printable
 from imgtool.options import INITS, OPTIMIZERS, POOLS, STYLE_NETWORKS, STYLIZE_RECIPES, StylizeOptions
 
-UNLIMITED = 1_000_000  # steps, when --time is in charge
+# Of its options, those that say what is written besides the result.
+EXTRAS = ("save_every", "sheet", "sidecar")
 
 
-class Size(click.ParamType):
+class Size(params.ParamType):
     """Pixels of the longest side, or `full`."""
 
     name = "pixels|full"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """A number of pixels, or "full"."""
-        return value if value == "full" else click.INT.convert(value, param, ctx)
+        if value == "full":
+            return "full"
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number of pixels; write 512 or full.", param, ctx)
 
 
-class WeightedFile(click.ParamType):
+class WeightedFile(params.ParamType):
     """`FILE` or `FILE:weight`."""
 
     name = "file[:weight]"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, float]:
         """The file and its weight, 1 unless given."""
         if isinstance(value, tuple):
             return value
@@ -40,47 +51,91 @@ class WeightedFile(click.ParamType):
         except ValueError:
             return value, 1.0
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Files."""
+        return [CompletionItem(incomplete, type="file")]
+
 
 def default(name: str) -> Any:
-    """A field's default as the help shows it; the option itself stays None, so that a recipe can speak first."""
+    """A field's default as the help shows it; the option itself stays None, so that a recipe can speak."""
     value = getattr(StylizeOptions(), name)
     return ",".join(map(str, value)) if isinstance(value, tuple | dict) else str(value)
 
 
-@click.command("stylize")
-@click.argument("pictures", nargs=-1, required=True, metavar="CONTENT… [STYLE]")
-@click.option("--style", "styles", type=WeightedFile(), multiple=True, metavar="FILE[:WEIGHT]",
-              help="A style picture; may be repeated. With it every positional picture is a content.")
+def knob(name: str, *, type: Any, help: str, **more: Any) -> Callable[[params.F], params.F]:
+    """An option of the task, with the default that its field has."""
+    field = name.removeprefix("--").replace("-", "_")
+    return click.option(name, type=type, show_default=default(field), help=help, **more)
+
+
+@click.command("stylize", short_help="Repaint a photo in the style of a painting.")
+@click.argument("pictures", nargs=-1, required=True, metavar="CONTENT… [STYLE]", type=click.Path())
+@click.option(
+    "--style",
+    type=WeightedFile(),
+    multiple=True,
+    metavar="FILE[:WEIGHT]",
+    help="A style picture; may be repeated. With it every positional picture is a content.",
+)
 @params.output
-@click.option("--size", type=Size(), show_default=default("size"), help="Longest side of the result in pixels, or full.")
-@click.option("--steps", type=params.Numbers(), show_default=default("steps"),
-              help="Steps of every scale, or of each with commas, coarse to fine.")
-@click.option("--time", type=params.Seconds(), metavar="TIME", help="Best result within 60s, 5m, …, start-up included.")
-@click.option("--content-weight", type=float, show_default=default("content_weight"), help="Keep more of the photo.")
-@click.option("--style-weight", type=float, show_default=default("style_weight"), help="Take more of the style.")
-@click.option("--tv-weight", type=float, show_default=default("tv_weight"), help="Smooth more: total variation.")
-@click.option("--style-scale", type=float, show_default=default("style_scale"),
-              help="Size of the style picture against the result: above 1 for larger strokes.")
+@knob("--size", type=Size(), help="Longest side of the result in pixels, or full.")
+@knob("--steps", type=params.Numbers(), help="Steps of every scale, or of each with commas, coarse to fine.")
+@click.option(
+    "--time", type=params.Seconds(), metavar="TIME", help="Best result within 60s, 5m, …, start-up included."
+)
+@knob("--content-weight", type=float, help="Keep more of the photo.")
+@knob("--style-weight", type=float, help="Take more of the style.")
+@knob("--tv-weight", type=float, help="Smooth more: total variation.")
+@knob(
+    "--style-scale",
+    type=float,
+    help="Size of the style picture against the result: above 1 for larger strokes.",
+)
 @click.option("--preserve-color/--no-preserve-color", default=None, help="Keep the colours of the photo.")
-@click.option("--init", metavar="content|noise|style|FILE", show_default=default("init"),
-              help="The picture to start from; a FILE goes on from an earlier result.")
-@click.option("--content-mask", "content_masks", multiple=True, metavar="FILE",
-              help="White where the next --style applies; one for each style, in the same order.")
-@click.option("--style-mask", "style_masks", multiple=True, metavar="FILE",
-              help="White where that style is taken from; goes with a --content-mask.")
-@click.option("--content-layers", type=params.Weighted(), show_default=default("content_layers"), help="With weights.")
-@click.option("--style-layers", type=params.Weighted(), show_default=default("style_layers"), help="With weights.")
-@click.option("--scales", type=int, show_default=default("scales"), help="Sizes to work at, each twice the one before.")
-@click.option("--pool", type=click.Choice(POOLS), show_default=default("pool"), help="Pooling of the network.")
-@click.option("--network", type=click.Choice(list(STYLE_NETWORKS)), show_default=default("network"),
-              help="Which network judges style.")
-@click.option("--weights", metavar="NAME|FILE", help="Other weights for it.")
-@click.option("--optimizer", type=click.Choice(OPTIMIZERS), show_default=default("optimizer"), help="How to step.")
-@click.option("--history", type=int, show_default=default("history"), help="Steps that L-BFGS remembers.")
-@click.option("--recipe", type=click.Choice(list(STYLIZE_RECIPES)), default="default", show_default=True,
-              help="Defaults of the other options; gatys2016 is the paper as published.")
-@click.option("--seed", type=int, show_default=default("seed"), help="Of the noise, with --init noise.")
-@click.option("--save-every", type=click.IntRange(1), metavar="N", help="Save the picture every N steps beside the result.")
+@knob(
+    "--init",
+    type=click.Path(),
+    metavar="content|noise|style|FILE",
+    help="The picture to start from; a FILE goes on from an earlier result.",
+)
+@click.option(
+    "--content-mask",
+    type=click.Path(),
+    multiple=True,
+    metavar="FILE",
+    help="White where the next --style applies; one for each style, in the same order.",
+)
+@click.option(
+    "--style-mask",
+    type=click.Path(),
+    multiple=True,
+    metavar="FILE",
+    help="White where that style is taken from; goes with a --content-mask.",
+)
+@knob("--content-layers", type=params.Weighted(), help="With weights.")
+@knob("--style-layers", type=params.Weighted(), help="With weights.")
+@knob("--scales", type=int, help="Sizes to work at, each twice the one before.")
+@knob("--pool", type=click.Choice(POOLS), help="Pooling of the network.")
+@knob("--network", type=click.Choice(list(STYLE_NETWORKS)), help="Which network judges style.")
+@click.option("--weights", type=click.Path(), metavar="NAME|RUN|FILE", help="Other weights for it.")
+@knob("--optimizer", type=click.Choice(OPTIMIZERS), help="How to step.")
+@knob("--history", type=int, help="Steps that L-BFGS remembers.")
+@click.option(
+    "--recipe",
+    type=click.Choice(list(STYLIZE_RECIPES)),
+    default="default",
+    show_default=True,
+    help="Defaults of the other options; gatys2016 is the paper as published.",
+)
+@knob("--seed", type=int, help="Of the noise, with --init noise.")
+@click.option(
+    "--save-every",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Save the picture every N steps beside the result.",
+)
 @click.option("--sheet", is_flag=True, help="Save content, style, result and the loss curve side by side.")
 @click.option("--sidecar", is_flag=True, help="Save the recipe beside the result too, as .json.")
 @params.machine
@@ -95,11 +150,23 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
       imgtool stylize photos/ --style a.jpg:0.7 --style b.jpg:0.3 -o painted/
       imgtool stylize photo.jpg painting.jpg --preserve-color --style-scale 1.5
     """
-    contents, styles = _contents_and_styles(pictures, values["styles"])
-    _require_pairs(styles, values["content_masks"], values["style_masks"])
-    options = _options(values)
-    beside = ["-sheet.png"] if values["sheet"] else []
-    choice = params.output_choice(values, beside=beside + ["-step*.png"] if values["save_every"] else beside)
+    contents, styles = contents_and_styles(pictures, values["style"])
+    _require_pairs(styles, values["content_mask"], values["style_mask"])
+    options = options_of(values)
+    init = [] if options.init in INITS else [options.init]
+    weights = [values["weights"]] if values["weights"] else []
+    endings = {"save_every": "-step*.png", "sheet": "-sheet.png", "sidecar": batch.SIDECAR}
+    choice = params.output_choice(
+        values,
+        beside=[endings[name] for name in EXTRAS if values[name]],
+        also_read=[
+            *(path for path, _ in styles),
+            *values["content_mask"],
+            *values["style_mask"],
+            *init,
+            *weights,
+        ],
+    )
     jobs, skipped = batch.plan(contents, choice, command="stylize")
     # Nothing of the user's can be refused any more without torch.
     from imgtool.cli.stylize_work import StylizeWork
@@ -110,48 +177,55 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
     return batch.run(jobs, work, skipped=skipped, fail_fast=choice.fail_fast)
 
 
-def _contents_and_styles(
-    pictures: tuple[str, ...], styles: tuple[tuple[str, float], ...]
-) -> tuple[tuple[str, ...], tuple[tuple[str, float], ...]]:
-    """Which positional pictures are contents; without --style the second of two is the style."""
+def contents_and_styles(
+    pictures: Sequence[str], styles: Sequence[tuple[str, float]]
+) -> tuple[Sequence[str], Sequence[tuple[str, float]]]:
+    """Which positional pictures are contents; without --style the second of two is the style.
+
+    Raises:
+        click.UsageError: no style or too many pictures, or a style that is no file or has no weight.
+    """
     if not styles:
         if len(pictures) != 2:
             found = "no style" if len(pictures) == 1 else f"{len(pictures)} pictures and no --style"
             raise click.UsageError(f"{found}; give CONTENT and STYLE, or photos and --style FILE.")
-        pictures, styles = pictures[:1], ((pictures[1], 1.0),)
-    for name, weight in styles:
-        if not Path(name).is_file():
-            raise click.UsageError(f"style {name} does not exist or is no file.")
+        content, style = pictures
+        pictures, styles = [content], [(style, 1.0)]
+    for path, weight in styles:
+        batch.require_file(path, "style")
         if not 0 < weight < float("inf"):
-            raise click.UsageError(f"weight of style {name} must be above 0, got {weight:g}.")
+            raise click.UsageError(f"weight of style {printable(path)} must be above 0, got {weight:g}.")
     return pictures, styles
 
 
-def _require_pairs(styles: tuple[Any, ...], content_masks: tuple[str, ...], style_masks: tuple[str, ...]) -> None:
+def _require_pairs(
+    styles: Sequence[object], content_masks: Sequence[str], style_masks: Sequence[str]
+) -> None:
+    """Refuse masks that cannot be told which style they belong to."""
     if content_masks and len(styles) not in (1, len(content_masks)):
         raise click.UsageError(
-            f"{len(content_masks)} --content-mask for {len(styles)} styles; give one for each style, or one style."
+            f"{len(content_masks)} --content-mask for {len(styles)} styles; "
+            "give one for each style, or one style."
         )
     if style_masks and len(style_masks) != len(content_masks):
-        raise click.UsageError(f"{len(style_masks)} --style-mask for {len(content_masks)} --content-mask; give pairs.")
+        raise click.UsageError(
+            f"{len(style_masks)} --style-mask for {len(content_masks)} --content-mask; give pairs."
+        )
     for mask in (*content_masks, *style_masks):
-        if not Path(mask).is_file():
-            raise click.UsageError(f"mask {mask} does not exist or is no file.")
+        batch.require_file(mask, "mask")
 
 
-def _options(values: dict[str, Any]) -> StylizeOptions:
-    """The task's options, from those of the command that were given."""
+def options_of(values: dict[str, Any]) -> StylizeOptions:
+    """The task's options, from those of the command that were given; weights by name are a network."""
     init, weights = values["init"], values["weights"]
     if init not in (None, *INITS) and not Path(init).is_file():
-        raise OptionError("init", f"no file {init!r}, and none of {', '.join(INITS)}")
+        raise OptionError("init", f"no file {printable(init)!r}, and none of {', '.join(INITS)}")
     if weights in STYLE_NETWORKS:
-        raise OptionError("weights", f"{weights} is a network of its own", hint=f"--network {weights}")
+        if values["network"] not in (None, weights):
+            raise OptionError("weights", f"{weights} is a network of its own", hint=f"--network {weights}")
+        values |= {"network": weights, "weights": None}
     known = {field.name for field in fields(StylizeOptions)}
     given = {name: value for name, value in values.items() if name in known and value is not None}
     if given.get("size") == "full":
         given["size"] = None
-    if "steps" not in given and "time" in given:
-        given["steps"] = (UNLIMITED,)
-    if len(given.get("steps", ())) > 1:
-        given.setdefault("scales", len(given["steps"]))
     return StylizeOptions.of_recipe(**given)

@@ -12,11 +12,11 @@ from torch import Tensor
 from imgtool import STARTED
 from imgtool.cli.batch import Job
 from imgtool.cli.console import OnProgress, console
-from imgtool.cli.recipes import Ingredient
 from imgtool.cli.session import Session
 from imgtool.errors import OptionError
+from imgtool.files import printable
 from imgtool.imaging.color import luma
-from imgtool.imaging.io import Picture, write_picture
+from imgtool.imaging.io import Picture
 from imgtool.imaging.tensors import fit, resize, to_image, to_picture
 from imgtool.options import INITS, STYLE_NETWORKS, StylizeOptions
 from imgtool.runtime.device import require_memory
@@ -65,8 +65,9 @@ class StylizeWork:
         size = (picture.height, picture.width)
         if self.options.size is not None:
             size = fit(size, self.options.size)
-        self._require_memory(size)
-        with console.progress(job.source.stem) as on_progress:
+        smaller = f"--size {_smaller(size)}"
+        require_memory(self.session.device.torch, self._memory(size), hint=smaller)
+        with self.session.memory(smaller), console.progress(job.source.stem) as on_progress:
             result = stylize(
                 to_image(picture.pixels),
                 self.styles,
@@ -85,18 +86,19 @@ class StylizeWork:
 
     def _read_styles(self, styles: Sequence[tuple[str, float]]) -> Iterator[Style]:
         """The style pictures, each with its pair of masks if there is one."""
-        content_masks, style_masks = self.values["content_masks"], self.values["style_masks"]
-        if len(styles) == 1:
-            styles = list(styles) * max(1, len(content_masks))
-        images: dict[str, Tensor] = {}
-        for (path, weight), content_mask, style_mask in zip_longest(styles, content_masks, style_masks):
-            if path not in images:
-                images[path] = to_image(self.session.read_shared(path, "styles", weight).pixels)
+        content_masks, style_masks = self.values["content_mask"], self.values["style_mask"]
+        images = [
+            (to_image(self.session.read_shared(path, "style", weight).pixels), weight)
+            for path, weight in styles
+        ]
+        if len(images) == 1:
+            images *= max(1, len(content_masks))
+        for (image, weight), content_mask, style_mask in zip_longest(images, content_masks, style_masks):
             yield Style(
-                image=images[path],
+                image=image,
                 weight=weight,
-                content_mask=self._read_mask(content_mask, "content_masks"),
-                style_mask=self._read_mask(style_mask, "style_masks"),
+                content_mask=self._read_mask(content_mask, "content_mask"),
+                style_mask=self._read_mask(style_mask, "style_mask"),
             )
 
     def _read_mask(self, path: str | None, param: str) -> Tensor | None:
@@ -107,14 +109,11 @@ class StylizeWork:
         mask = luma(to_image(picture.pixels))
         mask = mask if picture.alpha is None else mask * to_image(picture.alpha)
         if float(mask.max()) == 0:
-            raise OptionError(param.removesuffix("s"), f"{path} is all black, so it holds nowhere")
+            raise OptionError(param, f"{printable(path)} is all black, so it holds nowhere")
         return mask
 
-    def _require_memory(self, size: tuple[int, int]) -> None:
-        device = self.session.device
-        needed = memory_needed(size, self.options, device.dtype)
-        smaller = max(64, int(max(size) * 0.7))
-        require_memory(device.torch, needed, hint=f"--size {smaller}")
+    def _memory(self, size: tuple[int, int]) -> int:
+        return memory_needed(size, self.options, self.session.device.dtype)
 
     def _deadline(self, began: float, size: tuple[int, int]) -> float | None:
         if self.options.time is None:
@@ -133,8 +132,7 @@ class StylizeWork:
             else:
                 on_progress(time.monotonic() - began, self.options.time, note)
             if every and step.number % every == 0:
-                frame = job.beside(f"-step{step.number:04d}.png")
-                write_picture(frame, to_picture(image), overwrite=self.values["force"])
+                self.session.write_beside(job, f"-step{step.number:04d}.png", to_picture(image))
 
         return on_step
 
@@ -147,47 +145,51 @@ class StylizeWork:
         return {
             **options,
             "size": options["size"] or "full",
-            "steps": list(result.steps),
-            "weights": None,
+            # Scales that a signal cut off had no step.
+            "steps": [*result.steps, *[0] * (self.options.scales - len(result.steps))],
         }
 
     def _write(self, job: Job, painted: Picture, recipe: dict[str, Any]) -> None:
-        self.session.write(
-            job, painted, recipe, force=self.values["force"], sidecar=self.values["sidecar"]
-        )
+        self.session.write(job, painted, recipe, sidecar=self.values["sidecar"])
 
     def _write_sheet(self, job: Job, photo: Picture, painted: Picture, result: StylizeResult) -> None:
         from imgtool.imaging.sheet import draw_sheet
 
         height, width = painted.height, painted.width
         panels = [("content", to_picture(resize(to_image(photo.pixels), (height, width))))]
-        panels += [(f"style {number}" if len(self.styles) > 1 else "style", to_picture(style.image))
-                   for number, style in enumerate(self.styles, start=1)]
+        panels += [
+            (f"style {number}" if len(self.styles) > 1 else "style", to_picture(style.image))
+            for number, style in enumerate(self.styles, start=1)
+        ]
         panels.append(("result", painted))
         curves = {
             "objective": [step.total for step in result.history],
             "content": [step.content for step in result.history],
             "style": [step.style for step in result.history],
         }
-        write_picture(
-            job.beside("-sheet.png"), draw_sheet(panels, curves=curves), overwrite=self.values["force"]
-        )
+        self.session.write_beside(job, "-sheet.png", draw_sheet(panels, curves=curves))
 
     def _told(self, job: Job, result: StylizeResult, size: tuple[int, int], seconds: float) -> dict[str, Any]:
-        """Say what came of it; raises the interrupt again that ended it early."""
+        """Say what came of it; the fields of its `--json` line."""
         steps = sum(result.steps)
-        last = min((step for step in result.history if step.scale == len(result.steps) - 1),
-                   key=lambda step: step.total, default=None)
+        last = min(
+            (step for step in result.history if step.scale == len(result.steps) - 1),
+            key=lambda step: step.total,
+            default=None,
+        )
         loss = f", objective {last.total:.4g}" if last else ""
         console.say(f"{job}: {size[1]}x{size[0]}, {steps} steps, {seconds:.1f} s{loss}")
-        if result.interrupted:
-            if not job.to_stream:
-                console.say(f"Interrupted; to go on: {self._go_on(job)}")
-            raise result.interrupted
         fields: dict[str, Any] = {
-            "width": size[1], "height": size[0], "seconds": round(seconds, 3), **self.session.about(),
+            "width": size[1],
+            "height": size[0],
+            "seconds": round(seconds, 3),
+            **self.session.about(),
             "metrics": {"steps": list(result.steps), "losses": [asdict(step) for step in result.history]},
         }
+        if result.interrupted:
+            fields["interrupted"] = result.interrupted
+            if not job.to_stream:
+                console.say(f"Saved the best so far; to go on: {self._go_on(job)}")
         if result.diverged:
             message = "the loss became NaN or infinite three times over; saved the last good picture"
             console.error(f"{job.source}: {message}", hint="--precision fp32 or a smaller --style-weight")
@@ -196,11 +198,19 @@ class StylizeWork:
 
     def _go_on(self, job: Job) -> str:
         """The command that goes on from the picture that was saved."""
-        styles = {item.path: item.weight for item in self.session.shared if item.param == "styles"}
         words = ["imgtool", "stylize", str(job.source.path)]
-        for path, weight in styles.items():
-            words += ["--style", str(path) if weight == 1 else f"{path}:{weight:g}"]
-        return shlex.join([*words, "--scales", "1", "--init", str(job.output), "-o", str(job.beside("-more.png"))])
+        for item in self.session.shared:
+            if item.param != "init":
+                weight = "" if item.weight in (None, 1) else f":{item.weight:g}"
+                words += [f"--{item.param.replace('_', '-')}", f"{item.path}{weight}"]
+        return shlex.join(
+            [*words, "--scales", "1", "--init", str(job.output), "-o", str(job.beside("-more.png"))]
+        )
+
+
+def _smaller(size: tuple[int, int]) -> int:
+    """A size that needs half of the memory."""
+    return max(64, int(max(size) * 0.7))
 
 
 def _alpha(picture: Picture, size: tuple[int, int]) -> Tensor | None:

@@ -38,7 +38,7 @@ def list_command() -> None:
     from imgtool.runtime.registry import registry
 
     for name, entry in registry().items():
-        state, found = _state(name)
+        state, found = state_of(name)
         pin = entry.archive or entry.converted
         _tell(
             f"{name:<18} {state:<8} {pin.bytes / 1e6:>6.1f} MB  {entry.about}",
@@ -149,7 +149,7 @@ def export_command(folder: Path, names: tuple[str, ...], everything: bool) -> No
             file.write(f"{found.sha256}\n".encode())
         _tell_file(replace(found, path=target))
 
-    present = [name for name in _chosen((), True) if _state(name)[1]]
+    present = [name for name in _chosen((), True) if state_of(name)[1]]
     _for_each(_chosen(names, everything) or present or [DEFAULT], export)
 
 
@@ -199,7 +199,7 @@ def _fetch(name: str) -> "WeightsFile":
     return found
 
 
-def _state(name: str) -> tuple[str, "WeightsFile | None"]:
+def state_of(name: str) -> tuple[str, "WeightsFile | None"]:
     """ "ready" with its file, "missing" or "damaged"."""
     from imgtool.runtime.registry import cached_path, entry_of, local_weights
 
@@ -218,7 +218,7 @@ def _card(name: str) -> dict[str, Any]:
     from imgtool.runtime.registry import entry_of
 
     entry = entry_of(name)
-    state, found = _state(name)
+    state, found = state_of(name)
     words = ("name", "about", "network", "preprocessing", "licence", "data", "provenance", "citation")
     card = {key: getattr(entry, key) for key in words}
     card |= {"score": entry.score or "not measured yet", "source": entry.source, "state": state}
