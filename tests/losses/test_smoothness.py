@@ -1,0 +1,39 @@
+"""Total variation against a plain loop."""
+
+import pytest
+import torch
+
+from imgtool.losses.smoothness import total_variation
+
+
+def plain(image):
+    total = 0.0
+    for picture in image.tolist():
+        for plane in picture:
+            for y, row in enumerate(plane):
+                for x, value in enumerate(row):
+                    total += (plane[y + 1][x] - value) ** 2 if y + 1 < len(plane) else 0
+                    total += (row[x + 1] - value) ** 2 if x + 1 < len(row) else 0
+    return total / image.numel()
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 3, 4, 5), (2, 1, 3, 3), (1, 3, 1, 6), (1, 3, 6, 1), (1, 3, 1, 1)], ids=str
+)
+def test_values_and_gradient(shape):
+    image = torch.rand(
+        shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ).requires_grad_()
+    assert float(total_variation(image.detach())) == pytest.approx(plain(image), rel=1e-12, abs=0)
+    assert torch.autograd.gradcheck(total_variation, image)
+
+
+def test_flat_pictures_have_none():
+    assert total_variation(torch.full((1, 3, 5, 7), 0.3)) == 0
+
+
+def test_a_finer_pattern_has_more():
+    fine, coarse = torch.zeros(2, 1, 3, 16, 16)
+    fine[..., ::2] = 1
+    coarse[..., ::4] = coarse[..., 1::4] = 1
+    assert total_variation(fine) > 1.9 * total_variation(coarse)
