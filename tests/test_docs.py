@@ -104,6 +104,19 @@ def test_set_up_is_one_line_that_a_shell_reads(name: str) -> None:
         assert (ROOT / file).is_file()
 
 
+def test_checks_take_their_command_from_the_readme() -> None:
+    script = ROOT / ".ci" / "run"
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    assert "<!-- test command -->" in script.read_text(encoding="utf-8")
+    assert "pytest" not in script.read_text(encoding="utf-8")
+
+
+def test_make_has_the_targets_that_pages_name() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    text = "".join(path.read_text(encoding="utf-8") for path in PAGES)
+    assert set(re.findall(r"(?:^|`)make ([\w-]+)", text, re.MULTILINE)) <= targets
+
+
 @pytest.mark.weights
 def test_set_up_ends_in_a_picture(tmp_path: Path) -> None:
     typed = shlex.split(marked("stylize command").rpartition("&& ")[2])
