@@ -49,7 +49,7 @@ class Console:
         """A failure in one line; shown even with -q, and with -vv after its traceback."""
         if self.verbosity >= 2 and sys.exc_info()[0] is not None:
             _echo(traceback.format_exc().rstrip(), err=True)
-        tail = f" Try: {hint}" if hint else ""
+        tail = f"{'' if text.endswith('.') else '.'} Try: {hint}" if hint else ""
         _echo(f"{click.style('error:', fg='red')} {text}{tail}", err=True)
 
     def data(self, text: str) -> None:

@@ -10,17 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from imgtool import STARTED
+from imgtool.api import load_style_network, mask_of
 from imgtool.cli.batch import Job
 from imgtool.cli.console import OnProgress, console
 from imgtool.cli.session import Session
-from imgtool.errors import OptionError
-from imgtool.files import printable
-from imgtool.imaging.color import luma
 from imgtool.imaging.io import Picture
 from imgtool.imaging.tensors import fit, resize, to_image, to_picture
-from imgtool.options import INITS, STYLE_NETWORKS, StylizeOptions
+from imgtool.options import INITS, StylizeOptions
 from imgtool.runtime.device import require_memory
-from imgtool.tasks.load import load_vgg
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult, memory_needed, stylize
 
@@ -50,12 +47,7 @@ class StylizeWork:
         if options.init not in INITS:
             self.init = to_image(self.session.read_shared(options.init, "init").pixels)
         weights = self.session.find_weights(values["weights"] or options.network)
-        if weights.network != STYLE_NETWORKS[options.network]:
-            found = weights.network or "an unknown network"
-            hint = f"--network {weights.network}" if weights.network in STYLE_NETWORKS else None
-            raise OptionError("weights", f"{weights.name} holds {found}, not {options.network}", hint=hint)
-        layers = {*options.content_layers, *options.style_layers}
-        self.network = load_vgg(weights, layers, self.session.device, pool=options.pool)
+        self.network = load_style_network(weights, options, self.session.device)
 
     def __call__(self, job: Job) -> dict[str, Any]:
         """Repaint one photo and write it; the fields of its `--json` line."""
@@ -105,12 +97,7 @@ class StylizeWork:
         """A mask as (1, 1, H, W) in [0, 1], white where it holds; transparent is black."""
         if path is None:
             return None
-        picture = self.session.read_shared(path, param)
-        mask = luma(to_image(picture.pixels))
-        mask = mask if picture.alpha is None else mask * to_image(picture.alpha)
-        if float(mask.max()) == 0:
-            raise OptionError(param, f"{printable(path)} is all black, so it holds nowhere")
-        return mask
+        return mask_of(self.session.read_shared(path, param), param)
 
     def _memory(self, size: tuple[int, int]) -> int:
         return memory_needed(size, self.options, self.session.device.dtype)
