@@ -3,6 +3,7 @@
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -128,6 +129,18 @@ def test_set_up_ends_in_a_picture(tmp_path: Path) -> None:
     with Image.open(tmp_path / output) as picture:
         assert max(picture.size) == 96
         assert len(picture.getcolors(96 * 96) or range(96 * 96)) > 1000
+
+
+@pytest.mark.weights
+def test_python_of_the_readme_runs(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    shutil.copy(ROOT / "examples" / "chelsea.jpg", tmp_path / "photo.jpg")
+    shutil.copy(ROOT / "examples" / "waves.jpg", tmp_path / "painting.jpg")
+    smaller = block.replace("size=512, steps=100", "size=96, steps=4")
+    assert smaller != block
+    subprocess.run([sys.executable, "-c", smaller], cwd=tmp_path, check=True, timeout=300)
+    with Image.open(tmp_path / "out.png") as picture:
+        assert max(picture.size) == 96
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
