@@ -51,7 +51,7 @@ class StylizeOptions:
     time: float | None = None  # seconds for everything; None leaves `steps` in charge
     content_weight: float = 1.0
     style_weight: float = 1.0
-    tv_weight: float = 0.0
+    tv_weight: float = 1.0
     content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv4_2": 1.0})
     style_layers: Mapping[str, float] = field(default_factory=_style_layers)
     normalize: bool = True
@@ -59,6 +59,7 @@ class StylizeOptions:
     optimizer: str = "lbfgs"
     precondition: bool = True  # step on all levels of a pyramid at once instead of on bare pixels
     bounded: bool = True  # keep every step inside [0, 1]
+    margin: int = 16  # pixels by which pictures are mirrored outwards for the network, a multiple of 16
     history: int = 10  # pairs that L-BFGS remembers
     init: str = "content"  # one of INITS; anything else names a picture
     style_scale: float = 1.0  # size of the style picture's longest side against the result's
@@ -112,12 +113,15 @@ class StylizeOptions:
         return cls(**{"recipe": recipe, **STYLIZE_RECIPES[recipe], **given})
 
 
+# Fields that only a recipe sets: they go together, and are no options of the command.
+RECIPE_FIELDS = ("normalize", "precondition", "bounded", "margin")
 STYLIZE_RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     # As published: the paper's sums with alpha / beta = 1e-3, w_l = 1/5, average pooling, pixels from noise.
     "gatys2016": {
         "normalize": False,
         "style_weight": 1e3,
+        "tv_weight": 0.0,
         "style_layers": {f"conv{block}_1": 0.2 for block in range(1, 6)},
         "pool": "average",
         "init": "noise",
@@ -125,6 +129,7 @@ STYLIZE_RECIPES: dict[str, dict[str, Any]] = {
         "steps": (500,),
         "precondition": False,
         "bounded": False,
+        "margin": 0,
     },
 }
 

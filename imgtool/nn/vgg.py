@@ -10,6 +10,7 @@ from torch.nn import functional
 from imgtool.options import vgg_layers
 
 CHANNELS = (64, 128, 256, 512, 512)
+STRIDE = 16  # of the fifth block
 
 
 class Preprocessing(NamedTuple):
@@ -36,6 +37,9 @@ class VGG(nn.Module):
         layers: names of the convolutions whose features `forward` returns.
         preprocessing: a key of `PREPROCESSING`; which one belongs to the weights, not to the network.
         pool: "max" as trained, or "average" as Gatys et al. prefer for synthesis.
+        margin: pixels by which the picture is mirrored outwards before the first layer, and features are cropped
+            after each; a multiple of 16. The network's own zeros at the border leave a frame of false colours in
+            a picture that is optimised through it; a margin keeps them outside.
     Reference:
         Simonyan & Zisserman 2014, https://arxiv.org/abs/1409.1556
     """
@@ -50,6 +54,7 @@ class VGG(nn.Module):
         *,
         preprocessing: str = "caffe",
         pool: str = "max",
+        margin: int = 0,
     ) -> None:
         super().__init__()
         names = vgg_layers(network)
@@ -58,6 +63,7 @@ class VGG(nn.Module):
             raise ValueError(f"{network} has no layer {', '.join(unknown)}" if unknown else "no layer asked for")
         self.layers = frozenset(layers)
         self.pool = {"max": functional.max_pool2d, "average": functional.avg_pool2d}[pool]
+        self.margin = margin
         channels = 3
         for name in names[: max(names.index(layer) for layer in layers) + 1]:
             width = CHANNELS[_block(name) - 1]
@@ -76,7 +82,8 @@ class VGG(nn.Module):
         Returns:
             name -> (N, C, ceil(H / s), ceil(W / s)) in the network's own type, s = 1, 2, 4, 8, 16 by block.
         """
-        features = self.normalise(image)
+        height, width = image.shape[-2:]
+        features = self.normalise(self._mirrored(image))
         found = {}
         for name, convolution in self.named_children():
             if name.endswith("_1") and name != "conv1_1":
@@ -84,8 +91,20 @@ class VGG(nn.Module):
                 features = self.pool(features, kernel_size=2, stride=2, ceil_mode=True)
             features = functional.relu(convolution(features), inplace=name not in self.layers)
             if name in self.layers:
-                found[name] = features
+                stride = 2 ** (_block(name) - 1)
+                start, rows, columns = self.margin // stride, -(-height // stride), -(-width // stride)
+                found[name] = features[..., start : start + rows, start : start + columns]
         return found
+
+    def _mirrored(self, image: Tensor) -> Tensor:
+        """The picture with its margin; at least the margin on each side, and a size that poolings divide evenly."""
+        if not self.margin:
+            return image
+        height, width = image.shape[-2:]
+        right, bottom = (self.margin + -side % STRIDE for side in (width, height))
+        # A picture smaller than its mirror image has only its edge to repeat.
+        mode = "reflect" if min(height, width) > max(right, bottom) else "replicate"
+        return functional.pad(image, (self.margin, right, self.margin, bottom), mode=mode)
 
     def normalise(self, image: Tensor) -> Tensor:
         """The picture as these weights expect it, in the network's type and memory layout."""

@@ -27,8 +27,8 @@ class LBFGS:
 
     Two things set it apart from `torch.optim.LBFGS`. The initial inverse Hessian is `gamma * P` for a symmetric
     positive `precondition` P, with gamma fitted to the newest pair. And every step is projected onto
-    [low, high], the pair being formed from the step that was really taken, so that no work goes into colours that
-    will be clipped.
+    [low, high]: values that rest against the box and are pushed out of it do not pull on the others, and a pair is
+    formed from the step that was really taken, so that no work goes into colours that will be clipped.
 
     Args:
         precondition: P, a linear map of gradients; the identity gives the textbook's method.
@@ -36,7 +36,8 @@ class LBFGS:
         history: pairs kept, at two tensors of the picture's size each.
         first_step: mean absolute change of the very first step, before any curvature is known.
     Reference:
-        Nocedal & Wright 2006, algorithm 7.4. https://doi.org/10.1007/978-0-387-40065-5
+        Nocedal & Wright 2006, algorithm 7.4, https://doi.org/10.1007/978-0-387-40065-5; for the values at the box,
+        the active set of Bertsekas 1982, "Projected Newton methods", https://doi.org/10.1137/0320018
     """
 
     def __init__(
@@ -66,7 +67,10 @@ class LBFGS:
         if self.last is not None:
             self._remember(point - self.last[0], gradient - self.last[1])
         self.last = (point, gradient)
-        return (point - self._descent(gradient)).clamp(self.low, self.high)
+        held = ((point <= self.low) & (gradient > 0)) | ((point >= self.high) & (gradient < 0))
+        # Held values stay out on both sides of the inverse Hessian; left out on one, no minimum is found.
+        direction = self._descent(gradient.masked_fill(held, 0)).masked_fill(held, 0)
+        return (point - direction).clamp(self.low, self.high)
 
     def _remember(self, step: Tensor, change: Tensor) -> None:
         curvature = torch.sum(step * change)

@@ -18,7 +18,7 @@ from imgtool.options import StylizeOptions
 # that is felt but not seen. For a VGG whose input is scaled to 255.
 CONTENT_UNIT = 1.0
 STYLE_UNIT = 40.0
-TV_UNIT = 1e6
+TV_UNIT = 4e6
 
 
 @dataclass(frozen=True)
