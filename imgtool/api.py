@@ -123,7 +123,7 @@ def load_style_network(weights: WeightsFile, options: StylizeOptions, device: De
         hint = f"--network {weights.network}" if weights.network in STYLE_NETWORKS else None
         raise OptionError("weights", f"{weights.name} holds {found}, not {options.network}", hint=hint)
     layers = {*options.content_layers, *options.style_layers}
-    return load_vgg(weights, layers, device, pool=options.pool)
+    return load_vgg(weights, layers, device, pool=options.pool, margin=options.margin)
 
 
 def _options(

@@ -3,10 +3,11 @@
 A parameter is called as its long option is, so that settings and recipes can name it as it is typed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from imgtool.cli.batch import FORMATS, OutputChoice
 from imgtool.cli.console import console
@@ -189,3 +190,34 @@ def output_choice(
     if choice.force and choice.skip_existing:
         raise click.UsageError("--force and --skip-existing contradict each other.")
     return choice
+
+
+def typed(option: click.Option, value: Any) -> list[str]:
+    """An option with a single value as they are typed.
+
+    Raises:
+        TypeError: nobody could type that.
+    """
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [option.opts[-1]]
+    if isinstance(value, dict):
+        value = [f"{name}:{weight!r}" for name, weight in value.items()]
+    items = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(item, str | int | float) for item in items):
+        raise TypeError(f"{value!r} cannot be typed")
+    return [f"{option.opts[-1]}={','.join(map(str, items))}"]
+
+
+def typed_by_user(*, but: Collection[str]) -> list[str]:
+    """The options of the running command that stood on its command line, but for some by parameter name."""
+    ctx = click.get_current_context()
+    words = []
+    for param in ctx.command.params:
+        name = str(param.name)
+        on_line = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if isinstance(param, click.Option) and on_line and name in ctx.params and name not in but:
+            values = ctx.params[name] if param.multiple else [ctx.params[name]]
+            words += [word for value in values for word in typed(param, value)]
+    return words

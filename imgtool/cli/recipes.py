@@ -277,7 +277,10 @@ def _arguments(command: click.Command, recipe: Mapping[str, Any], folders: Seque
         param = known.get(name)
         if not isinstance(param, click.Option) or not _is_knob(param, value, files):
             raise RecipeError(f"the recipe's option {name!r} is unknown to {recipe['command']}")
-        words += _words(param, value)
+        try:
+            words += params.typed(param, value)
+        except TypeError as error:
+            raise RecipeError(f"the recipe's option {name!r} has a value that cannot be typed") from error
     return [*words, "--", *positional]
 
 
@@ -289,24 +292,6 @@ def _is_knob(option: click.Option, value: Any, files: Sequence[str]) -> bool:
     if option.name in files:
         return value is None or (option.name == "init" and value in INITS)
     return option.name not in (*params.OUTPUT, *params.TALK, *EXTRAS)
-
-
-def _words(option: click.Option, value: Any) -> list[str]:
-    """An option with its value as they are typed.
-
-    Raises:
-        RecipeError: nobody could type that.
-    """
-    if value is None or value is False:
-        return []
-    if value is True:
-        return [option.opts[-1]]
-    if isinstance(value, dict):
-        value = [f"{name}:{weight!r}" for name, weight in value.items()]
-    items = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, str | int | float) for item in items):
-        raise RecipeError(f"the recipe's option {option.name!r} has a value that cannot be typed")
-    return [f"{option.opts[-1]}={','.join(map(str, items))}"]
 
 
 def _found(item: Mapping[str, Any], folders: Sequence[Path]) -> str:

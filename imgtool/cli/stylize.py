@@ -12,6 +12,7 @@ from imgtool.cli import batch, params
 from imgtool.errors import OptionError
 from imgtool.files import printable
 from imgtool.options import INITS, OPTIMIZERS, POOLS, STYLE_NETWORKS, STYLIZE_RECIPES, StylizeOptions
+from imgtool.runtime import processor
 
 # Of its options, those that say what is written besides the result.
 EXTRAS = ("save_every", "sheet", "sidecar")
@@ -67,7 +68,7 @@ def default(name: str) -> Any:
 def knob(name: str, *, type: Any, help: str, **more: Any) -> Callable[[params.F], params.F]:
     """An option of the task, with the default that its field has."""
     field = name.removeprefix("--").replace("-", "_")
-    return click.option(name, type=type, show_default=default(field), help=help, **more)
+    return click.option(name, type=type, help=f"{help}  [default: {default(field)}]", **more)
 
 
 @click.command("stylize", short_help="Repaint a photo in the style of a painting.")
@@ -169,6 +170,7 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
     )
     jobs, skipped = batch.plan(contents, choice, command="stylize")
     # Nothing of the user's can be refused any more without torch.
+    processor.wait_passively()
     from imgtool.cli.stylize_work import StylizeWork
 
     def work() -> StylizeWork:

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from imgtool import STARTED
 from imgtool.api import load_style_network, mask_of
+from imgtool.cli import params
 from imgtool.cli.batch import Job
 from imgtool.cli.console import OnProgress, console
 from imgtool.cli.session import Session
 from imgtool.imaging.io import Picture
 from imgtool.imaging.tensors import fit, resize, to_image, to_picture
-from imgtool.options import INITS, StylizeOptions
+from imgtool.options import INITS, RECIPE_FIELDS, StylizeOptions
 from imgtool.runtime.device import require_memory
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult, memory_needed, stylize
@@ -126,7 +127,8 @@ class StylizeWork:
     def _resolved(self, result: StylizeResult) -> dict[str, Any]:
         """The options by parameter name, as they would have to be typed for the same result."""
         options = asdict(self.options)
-        del options["normalize"], options["precondition"], options["bounded"], options["time"]
+        for name in (*RECIPE_FIELDS, "time"):
+            del options[name]
         if options["init"] not in INITS:
             del options["init"]  # an ingredient
         return {
@@ -184,15 +186,15 @@ class StylizeWork:
         return fields
 
     def _go_on(self, job: Job) -> str:
-        """The command that goes on from the picture that was saved."""
+        """The command that goes on from the picture that was saved, at full size."""
         words = ["imgtool", "stylize", str(job.source.path)]
         for item in self.session.shared:
-            if item.param != "init":
-                weight = "" if item.weight in (None, 1) else f":{item.weight:g}"
-                words += [f"--{item.param.replace('_', '-')}", f"{item.path}{weight}"]
-        return shlex.join(
-            [*words, "--scales", "1", "--init", str(job.output), "-o", str(job.beside("-more.png"))]
-        )
+            if item.param == "style":
+                words += ["--style", str(item.path) if item.weight == 1 else f"{item.path}:{item.weight:g}"]
+        words += params.typed_by_user(but=(*params.OUTPUT, "style", "init", "scales", "steps"))
+        steps = [] if self.options.time else ["--steps", str(self.options.steps[-1])]
+        more = ["--scales", "1", "--init", str(job.output), "-o", str(job.beside("-more.png"))]
+        return shlex.join([*words, *steps, *more])
 
 
 def _smaller(size: tuple[int, int]) -> int:

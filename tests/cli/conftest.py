@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from imgtool.cli import main
+from imgtool.cli.console import Console, console
+
+# The least work that is still the whole command.
+QUICK = (
+    *("--size", "32", "--steps", "1", "--scales", "1", "--precision", "fp32", "--threads", "1"),
+    *("--content-layers", "conv2_1", "--style-layers", "conv1_1,conv2_1"),
+)
+
+
+class Result(NamedTuple):
+    code: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def records(self):
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    @property
+    def error(self):
+        """The only line on stderr, which tells of a failure."""
+        (line,) = self.stderr.splitlines()
+        assert line.startswith("error: ")
+        return line
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch, no_settings):
+    """The current folder, where nothing is yet."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    yield work
+    vars(console).update(vars(Console()))
+
+
+@pytest.fixture
+def imgtool():
+    """Runs a command line in this process."""
+
+    def run(*arguments, stdin=b""):
+        with CliRunner().isolation(stdin) as (stdout, stderr, _):
+            code = main.run([str(argument) for argument in arguments])
+            return Result(code, stdout.getvalue(), stderr.getvalue().decode())
+
+    return run
+
+
+@pytest.fixture
+def stylize(imgtool, random_vgg19):
+    """Runs `imgtool stylize` with random weights and next to no work."""
+    return lambda *arguments, **more: imgtool(
+        "stylize", "--weights", random_vgg19, *QUICK, *arguments, **more
+    )
+
+
+@pytest.fixture
+def save():
+    """Writes a small picture of smooth noise."""
+
+    def save(path, *, seed=0, size=(40, 24), alpha=False):
+        coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 4 if alpha else 3), np.uint8)
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(coarse).resize(size).save(path)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def pictures(folder, save):
+    """photo.png and painting.png in the current folder."""
+    save("photo.png", seed=1)
+    save("painting.png", seed=2)
+    return folder

@@ -1,0 +1,290 @@
+import os
+from pathlib import Path
+
+import click
+import pytest
+
+from imgtool.cli import batch
+from imgtool.cli.batch import Job, OutputChoice, Source, find_sources, plan, run
+from imgtool.cli.console import console
+from imgtool.errors import BadImage, DeviceError, OutputError, WeightsError
+from imgtool.imaging import encode
+
+
+def touch(*names):
+    for name in names:
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def outputs(given, *, command="stylize", **choice):
+    return [str(job.output) for job in plan(given, OutputChoice(**choice), command=command)[0]]
+
+
+def refusal(given, **choice):
+    with pytest.raises(click.UsageError) as caught:
+        plan(given, OutputChoice(**choice), command="stylize")
+    return caught.value.message
+
+
+def test_formats_are_those_of_imaging():
+    assert set(batch.FORMATS) == set(encode.FORMATS)
+    assert set(batch.EMBEDS_NO_RECIPE) == {name for name in encode.FORMATS if not encode.FORMATS[name].recipe}
+
+
+class TestSources:
+    def test_files_folders_globs_and_stdin(self):
+        touch("a.png", "in/b.JPG", "in/c.webp", "in/notes.txt", "in/.hidden.png", "in/deep/d.png")
+        found = find_sources(["a.png", "in", "-", "in/d*/*.png"])
+        assert [str(source) for source in found] == [
+            "a.png",
+            "in/b.JPG",
+            "in/c.webp",
+            "stdin",
+            "in/deep/d.png",
+        ]
+
+    def test_recursion_goes_into_folders_that_are_not_hidden(self):
+        touch("in/b.png", "in/deep/er/d.png", "in/.cache/e.png")
+        found = find_sources(["in"], recursive=True)
+        assert [str(source.inside) for source in found] == [".", "deep/er"]
+
+    def test_results_of_an_earlier_run_are_no_inputs(self):
+        touch("in/b.png", "in/out/b.png")
+        assert outputs(["in"], recursive=True, output="in/out", force=True) == ["in/out/b.png"]
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            (["gone.png"], "gone.png does not exist"),
+            (["*.gone"], "*.gone matches no file"),
+            (["empty"], "empty holds no picture. Use -r"),
+            (["empt*"], "empt* matches no file"),
+            (["-", "-"], "stdin (-) can be read only once"),
+            (["two\nlines"], r"two\nlines does not exist"),
+            (["a\0b"], r"a\x00b does not exist"),
+        ],
+    )
+    def test_refusals(self, given, message):
+        Path("empty").mkdir()
+        assert message in refusal(given)
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+    def test_unreadable_folder(self):
+        Path("locked").mkdir(mode=0)
+        assert "locked cannot be read" in refusal(["locked"])
+
+    def test_a_file_called_dash_is_not_stdin(self):
+        touch("-")
+        (source,) = find_sources(["./-"])
+        assert not source.is_stream
+
+    @pytest.mark.parametrize("name", [b"\xff.png", b"two\nlines.png", b"-v.png", "ü ☃.png".encode()])
+    def test_strange_names(self, name):
+        touch(os.fsdecode(name))
+        (source,) = find_sources([os.fsdecode(name)])
+        assert source.path.read_bytes() == b""
+        assert str(source).isprintable()
+        assert outputs([os.fsdecode(name)]) == [f"{Path(os.fsdecode(name)).stem}-stylize.png"]
+
+
+class TestNames:
+    def test_default_is_in_the_current_folder(self):
+        touch("in/a.jpg")
+        assert outputs(["in/a.jpg"]) == ["a-stylize.png"]
+        assert outputs(["in/a.jpg"], format="webp") == ["a-stylize.webp"]
+        assert outputs(["-"]) == ["stdin-stylize.png"]
+
+    def test_file_and_folder(self):
+        touch("in/a.jpg")
+        Path("there").mkdir()
+        assert outputs(["in/a.jpg"], output="b.webp") == ["b.webp"]
+        assert outputs(["in/a.jpg"], output="there") == ["there/a.png"]
+        assert outputs(["in/a.jpg"], output="new/") == ["new/a.png"]
+
+    def test_structure_is_mirrored(self):
+        touch("in/a.jpg", "in/deep/b.jpg")
+        assert outputs(["in"], recursive=True, output="out") == ["out/a.png", "out/deep/b.png"]
+
+    def test_template(self):
+        touch("a.jpg", "b.png")
+        name = "{index}-{stem}-{name}-{command}-{kind}.png"
+        first, second = outputs(["a.jpg", "b.png"], name=name, output="out")
+        assert first == "out/0001-a-a.jpg-stylize-stylize.png"
+        assert second.startswith("out/0002-b-b.png")
+        assert outputs(["a.jpg"], name="{index:02d}.webp") == ["01.webp"]
+
+    @pytest.mark.parametrize(
+        "name", ["{stam}.png", "{stem.__class__}.png", "{}.png", "{stem", "{stem:d}.png"]
+    )
+    def test_bad_template(self, name):
+        touch("a.jpg")
+        assert "is no template; use {stem} {name} {command} {kind} {index}" in refusal(["a.jpg"], name=name)
+
+    @pytest.mark.parametrize(
+        ("output", "found"), [("out.xyz", "unknown suffix .xyz"), ("out", "no suffix"), ("x.p\n", r".p\n")]
+    )
+    def test_unknown_format(self, output, found):
+        touch("a.jpg")
+        message = refusal(["a.jpg"], output=output)
+        assert found in message
+        assert ".png" in message
+
+    def test_null_character(self):
+        touch("a.jpg")
+        assert "null character" in refusal(["a.jpg"], output="a\0.png")
+
+
+class TestClobber:
+    def test_two_inputs_for_one_output(self):
+        touch("a.jpg", "a.png", "x/a.jpg")
+        assert "--name '{name}.png'" in refusal(["a.jpg", "a.png"], output="out")
+        assert "--name '{index}-{name}.png'" in refusal(["a.jpg", "x/a.jpg"], output="out")
+        assert outputs(["a.jpg", "a.png"], output="out", name="{name}.png") == [
+            "out/a.jpg.png",
+            "out/a.png.png",
+        ]
+        assert "a.jpg is given twice" in refusal(["a.jpg", "./a.jpg"], output="out")
+
+    def test_an_output_that_is_an_input(self):
+        touch("a.png", "b.png")
+        assert "a.png would replace an input" in refusal(["a.png"], output="a.png", force=True)
+        assert "would replace an input" in refusal(["a.png"], output="../work/a.png", force=True)
+        assert "b.png would replace an input" in refusal(
+            ["a.png", "b.png"], output=".", force=True, name="b.png"
+        )
+        Path("link.png").symlink_to("a.png")
+        assert "would replace an input" in refusal(["a.png"], output="link.png", force=True)
+
+    def test_an_output_that_is_read_otherwise(self):
+        touch("a.jpg", "style.png")
+        assert "style.png would" in refusal(
+            ["a.jpg"], output="style.png", force=True, also_read=("style.png",)
+        )
+
+    def test_files_beside_the_output_count_too(self):
+        touch("a.jpg", "a-sheet.jpg", "style.png")
+        assert "both" in refusal(["a.jpg", "a-sheet.jpg"], output="out", beside=("-sheet.png",))
+        touch("o-sheet.png", "o-step0005.png", "p.bmp.json")
+        refused = {"force": True, "beside": ("-sheet.png",), "also_read": ("o-sheet.png",)}
+        assert "o-sheet.png would replace an input" in refusal(["a.jpg"], output="o.png", **refused)
+        assert "o-sheet.png exists" in refusal(["a.jpg"], output="o.png", beside=("-sheet.png",))
+        assert "o-step0005.png exists" in refusal(["a.jpg"], output="o.png", beside=("-step*.png",))
+        assert "p.bmp.json exists" in refusal(["a.jpg"], output="p.bmp")
+
+    def test_brackets_and_stars_in_names(self):
+        touch("a[1]*.jpg", "a[1]*-step0001.png")
+        assert "exists" in refusal(["a[1]*.jpg"], output="a[1]*.png", beside=("-step*.png",))
+
+    def test_existing_outputs(self):
+        touch("a.jpg", "b.jpg", "out/a.png")
+        message = refusal(["a.jpg", "b.jpg"], output="out")
+        assert "out/a.png exists" in message
+        assert "--force" in message
+        assert "--skip-existing" in message
+        assert len(outputs(["a.jpg", "b.jpg"], output="out", force=True)) == 2
+        jobs, skipped = plan(["a.jpg", "b.jpg"], OutputChoice(output="out", skip_existing=True), command="x")
+        assert ([str(job) for job in jobs], skipped) == (["out/b.png"], 1)
+
+    def test_a_file_where_a_folder_is_needed(self):
+        touch("a.jpg", "b.jpg", "out.png")
+        assert "is a file" in refusal(["a.jpg", "b.jpg"], output="out.png", force=True)
+
+    def test_a_place_that_cannot_be_written(self):
+        touch("a.jpg", "file")
+        with pytest.raises(OutputError, match="file is not a folder"):
+            plan(["a.jpg"], OutputChoice(output="file/a.png"), command="x")
+
+    def test_stdout(self):
+        touch("a.jpg", "b.jpg")
+        assert "takes one input" in refusal(["a.jpg", "b.jpg"], output="-")
+        assert "no room" in refusal(["a.jpg"], output="-", beside=("-sheet.png",))
+        console.json = True
+        assert "no room" in refusal(["a.jpg"], output="-")
+
+    def test_nothing_is_made(self, folder):
+        touch("a.jpg")
+        plan(["a.jpg"], OutputChoice(output="new/deep/"), command="x")
+        assert [path.name for path in folder.iterdir()] == ["a.jpg"]
+
+
+class TestRun:
+    @pytest.fixture(autouse=True)
+    def as_json(self):
+        console.json = True
+
+    def work(self, results, capsys, **options):
+        """Runs one job a result, and returns the exit code, the records and stderr."""
+        jobs = [
+            Job(Source(Path(f"{number}.png")), Path(f"out/{number}.png")) for number in range(len(results))
+        ]
+
+        def do(job):
+            result = results[jobs.index(job)]
+            if isinstance(result, BaseException):
+                raise result
+            return dict(result)
+
+        code = run(jobs, lambda: do, **options)
+        return (code, *self.told(capsys))
+
+    def told(self, capsys):
+        import json
+
+        told = capsys.readouterr()
+        return [json.loads(line) for line in told.out.splitlines()], told.err.splitlines()
+
+    def test_goes_on_after_a_failure(self, capsys):
+        code, records, talk = self.work([{}, BadImage("1.png", "no picture"), {}], capsys, skipped=2)
+        assert code == 1
+        assert [record.get("error") for record in records] == [None, "1.png: no picture", None, None]
+        assert records[1]["output"] is None
+        assert records[-1] == {"summary": {"done": 2, "skipped": 2, "failed": 1}}
+        assert talk == ["error: 1.png: no picture", "2 done, 2 skipped, 1 failed"]
+
+    def test_names_the_input(self, capsys):
+        assert self.work([DeviceError("out of memory", hint="--size 64")], capsys)[2] == [
+            "error: 0.png: out of memory. Try: --size 64"
+        ]
+
+    def test_fail_fast(self, capsys):
+        code, records, talk = self.work([BadImage("0.png", "bad"), {}], capsys, fail_fast=True)
+        assert code == 1
+        assert len(records) == 2
+        assert talk[-1] == "0 done, 0 skipped, 1 failed"
+
+    def test_exit_code_of_a_single_job_or_a_common_cause(self, capsys):
+        full = DeviceError("out of memory")
+        assert self.work([full], capsys)[0] == 4
+        assert self.work([full, full], capsys)[0] == 4
+        assert self.work([full, {}], capsys)[0] == 1
+        assert self.work([full, BadImage("1.png", "bad")], capsys)[0] == 1
+        assert self.work([{"error": "diverged"}], capsys)[0] == 1
+
+    def test_failed_preparation_fails_all(self, capsys):
+        def prepare():
+            raise WeightsError("no weights")
+
+        with pytest.raises(WeightsError):
+            run([Job(Source(Path("a.png")), Path("b.png"))] * 3, prepare)
+        records, talk = self.told(capsys)
+        assert records == [{"summary": {"done": 0, "skipped": 0, "failed": 3}}]
+        assert talk == ["0 done, 0 skipped, 3 failed"]
+
+    def test_nothing_is_prepared_for_no_jobs(self, capsys):
+        assert run([], lambda: pytest.fail("prepared"), skipped=3) == 0
+        assert self.told(capsys)[1] == ["0 done, 3 skipped, 0 failed"]
+
+    def test_an_interrupt_is_raised_again_once_its_result_is_told(self, capsys):
+        stop = KeyboardInterrupt()
+        with pytest.raises(KeyboardInterrupt) as caught:
+            self.work([{}, {"interrupted": stop}, {}], capsys)
+        assert caught.value is stop
+        records, talk = self.told(capsys)
+        assert [record.get("output") for record in records] == ["out/0.png", "out/1.png", None]
+        assert talk == ["1 done, 0 skipped, 0 failed"]
+
+    def test_a_bug_is_not_hidden(self, capsys):
+        with pytest.raises(ZeroDivisionError):
+            self.work([ZeroDivisionError()], capsys)
