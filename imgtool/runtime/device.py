@@ -1,16 +1,28 @@
 """Accelerators: the only file that names them. Which device, which precision, how much memory, and why."""
 
+import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import torch
 
-from imgtool.errors import DeviceError
+from imgtool.errors import DeviceError, OptionError
 
-T = TypeVar("T")
+Size = TypeVar("Size")
+Result = TypeVar("Result")
+Dtype: TypeAlias = torch.dtype  # inside `Device`, "torch" is a field
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# What allocators say that have no class of their own for it: Linux, Windows, C++, MPS, cuBLAS.
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory", "ALLOC_FAILED")
+ROOT = Path("/")  # of the files in which a kernel tells about memory
+# Limit, use and the cached files in it that the kernel would drop: control groups of version 2, and of 1.
+GROUPS = {
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,7 @@ class Device:
     """
 
     torch: torch.device
-    dtype: torch.dtype
+    dtype: Dtype
     why: str
 
     @property
@@ -41,12 +53,16 @@ def select_device(name: str = "auto", precision: str = "auto") -> Device:
         precision: "auto" or a key of `DTYPES`.
     Raises:
         DeviceError: the device is not there; the message says which are.
+        OptionError: no such precision.
     """
+    if precision not in ("auto", *DTYPES):
+        raise OptionError("precision", f"no {precision!r}; choose from auto, {', '.join(DTYPES)}")
     available = list(available_devices())
     if name == "auto":
         chosen, why = available[0], f"{available[0]} is the first of {', '.join(available)}"
     else:
-        chosen, why = ("cuda:0" if name == "cuda" else name), f"{name} was asked for"
+        chosen = next((one for one in available if one.partition(":")[0] == name), name)
+        why = f"{name} was asked for"
         if chosen not in available:
             raise DeviceError(
                 f"no device {name!r} here; there is {', '.join(available)}", hint=f"--device {available[0]}"
@@ -89,6 +105,12 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    if torch.cuda.is_available():
+        # Enlarging and some products add up in the order in which threads arrive, unless told not to.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
 
 
 def memory_available(device: torch.device) -> int | None:
@@ -101,16 +123,34 @@ def memory_available(device: torch.device) -> int | None:
 
 
 def _host_memory_available() -> int | None:
-    """Free memory as the kernel sees it, and no more than the control group allows."""
-    limits = []
-    meminfo = Path("/proc/meminfo")
+    """Free memory as the kernel sees it, and no more than the control groups of this process allow."""
+    limits = list(_left_in_groups())
+    meminfo = ROOT / "proc/meminfo"
     if meminfo.exists():
-        lines = dict(line.split(":") for line in meminfo.read_text().splitlines())
-        limits.append(int(lines["MemAvailable"].split()[0]) * 1024)
-    group, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if group.exists() and (limit := group.read_text().strip()).isdigit():
-        limits.append(int(limit) - int(used.read_text()))
+        limits.append(int(_numbers(meminfo)["MemAvailable:"]) * 1024)
     return min(limits, default=None)
+
+
+def _left_in_groups() -> Iterator[int]:
+    """What is left of each limit, from this process' own group up to the one of the machine or container."""
+    membership = ROOT / "proc/self/cgroup"
+    for line in membership.read_text().splitlines() if membership.exists() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers not in GROUPS:
+            continue
+        limit, used, cached = GROUPS[controllers]
+        mount = ROOT / "sys/fs/cgroup" / controllers
+        group = Path(path.lstrip("/"))
+        for folder in (mount / group, *(mount / parent for parent in group.parents)):
+            if (folder / limit).exists() and (most := (folder / limit).read_text().strip()).isdigit():
+                droppable = int(_numbers(folder / "memory.stat").get(cached, 0))
+                yield max(0, int(most) - int((folder / used).read_text()) + droppable)
+
+
+def _numbers(file: Path) -> dict[str, str]:
+    """Names and values of a file of lines that begin with both."""
+    lines = (line.split() for line in file.read_text().splitlines())
+    return {words[0]: words[1] for words in lines if len(words) > 1}
 
 
 def require_memory(device: torch.device, needed: int, *, hint: str) -> None:
@@ -127,19 +167,19 @@ def require_memory(device: torch.device, needed: int, *, hint: str) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that memory ran out; the CPU's allocator has no class of its own for it."""
+    """Whether an exception means that memory ran out; not every allocator has a class of its own for it."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
     )
 
 
 def step_down(
-    run: Callable[[T], object], sizes: Sequence[T], *, say: Callable[[T], None], hint: str
-) -> object:
+    run: Callable[[Size], Result], sizes: Sequence[Size], *, say: Callable[[Size], None], hint: str
+) -> Result:
     """What `run` returns for the first of `sizes` that fits in memory.
 
     Args:
-        run: the work, given a size.
+        run: the work, given a size: of a tile, of a batch, or any other choice that takes less memory.
         sizes: from the one wanted to the smallest worth trying.
         say: told the next size before it is tried.
         hint: the option that helps when none fits.

@@ -1,6 +1,5 @@
-"""How the processor is used: threads, and memory that is kept instead of given back. Torch-free until called."""
+"""How the processor is used: threads, and memory that is kept, not given back. Torch-free until called."""
 
-import ctypes
 import os
 import sys
 
@@ -13,14 +12,32 @@ def prepare(threads: int | None = None) -> int:
     Args:
         threads: asked for by the user, or None for every core that this process may use.
     """
-    count = threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-    # Threads that wait by spinning take the cores from each other on a busy machine. Read when OpenMP loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    count = threads or cores()
+    wait_passively()
     keep_memory()
     import torch
 
     torch.set_num_threads(count)
     return count
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def wait_passively() -> bool:
+    """Let threads that wait sleep: by spinning they take the cores from each other on a busy machine.
+
+    OpenMP looks at this once, when torch loads it.
+
+    Returns:
+        Whether it was in time.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return "torch" not in sys.modules
 
 
 def keep_memory() -> bool:
@@ -33,9 +50,11 @@ def keep_memory() -> bool:
     """
     if not sys.platform.startswith("linux"):
         return False
+    import ctypes
+
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # another C library
         return False
     settings = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**26}
-    return all([mallopt(name, value) for name, value in settings.items()])
+    return all([mallopt(name, value) for name, value in settings.items()])  # noqa: C419, each is set

@@ -1,0 +1,89 @@
+"""Threads and allocation: set where they can be, harmless where they cannot."""
+
+import ctypes
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from imgtool.runtime import processor
+
+
+@pytest.fixture(autouse=True)
+def same_threads_afterwards():
+    count = torch.get_num_threads()
+    yield
+    torch.set_num_threads(count)
+
+
+def child(script, **environment):
+    """What a fresh interpreter prints."""
+    kept = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_as_many_threads_as_asked_for(threads):
+    assert processor.prepare(threads) == threads == torch.get_num_threads()
+
+
+def test_every_core_unless_asked(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 6}, raising=False)
+    assert processor.prepare() == 3 == torch.get_num_threads()
+
+
+@pytest.mark.parametrize(("count", "expected"), [(7, 7), (None, 1)])
+def test_cores_where_the_system_has_no_affinity(monkeypatch, count, expected):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    assert processor.cores() == expected
+
+
+def test_another_c_library_does_no_harm(monkeypatch):
+    def missing(_):
+        raise OSError("libc.so.6: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    assert processor.keep_memory() is False
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())  # has no mallopt
+    assert processor.keep_memory() is False
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_other_systems_are_left_alone(monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: pytest.fail("loaded a library"))
+    assert processor.keep_memory() is False
+
+
+def test_every_setting_is_made(monkeypatch):
+    made = []
+
+    class Library:
+        def __init__(self, _):
+            self.mallopt = lambda *setting: made.append(setting) or 0
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", Library)
+    assert processor.keep_memory() is False  # refused by the library
+    assert [name for name, _ in made] == [-4, -1, -2]
+
+
+def test_waiting_is_settled_before_torch_loads():
+    script = "import os, sys; from imgtool.runtime import processor; print('torch' in sys.modules, "
+    script += "processor.wait_passively(), os.environ['OMP_WAIT_POLICY'])"
+    assert child(script) == ["False", "True", "PASSIVE"]
+    assert child(script, OMP_WAIT_POLICY="ACTIVE") == ["False", "True", "ACTIVE"]  # the user knows better
+
+
+def test_too_late_is_told():
+    assert processor.wait_passively() is False
