@@ -54,7 +54,9 @@ def test_half_precision_is_close(places, dtype):
     exact = plain_gram(features.double())
     ours = gram_matrix(features)
     assert ours.dtype == torch.float32
-    assert (ours - exact).norm() / exact.norm() < 2 * torch.finfo(dtype).eps
+    rounding = torch.finfo(dtype).eps
+    # Of many places, chunks are rounded apart and their errors cancel.
+    assert (ours - exact).norm() / exact.norm() < (0.1 if places > 1000 else 0.3) * rounding
 
 
 def test_half_precision_sums_in_fp32():
