@@ -28,7 +28,9 @@ test-weights:
 check: lint types test
 
 bench:
-	for script in benchmarks/bench_*.py; do $(PYTHON) $$script || exit 1; done
+	for part in startup evaluation memory recipe quality; do \
+	    $(PYTHON) benchmarks/stylize.py $$part || exit 1; \
+	done
 
 docs:
 	$(PYTHON) docs/make_cli.py
