@@ -57,11 +57,15 @@ def imgtool():
 
 
 @pytest.fixture
-def stylize(imgtool, random_vgg19):
+def quick(random_vgg19):
+    """The words of next to no work, with random weights."""
+    return ("--weights", str(random_vgg19), *QUICK)
+
+
+@pytest.fixture
+def stylize(imgtool, quick):
     """Runs `imgtool stylize` with random weights and next to no work."""
-    return lambda *arguments, **more: imgtool(
-        "stylize", "--weights", random_vgg19, *QUICK, *arguments, **more
-    )
+    return lambda *arguments, **more: imgtool("stylize", *quick, *arguments, **more)
 
 
 @pytest.fixture
