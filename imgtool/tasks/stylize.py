@@ -121,7 +121,7 @@ def stylize(
         image = keep_chroma(image, full)
     return StylizeResult(
         image=image.cpu(),
-        steps=tuple(run.steps),
+        steps=(*run.steps, *[0] * (options.scales - len(run.steps))),
         history=tuple(run.history),
         seconds=time.monotonic() - run.began,
         interrupted=run.interrupted,
