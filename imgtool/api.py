@@ -9,6 +9,7 @@ from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -94,7 +95,8 @@ def stylize(
     styles = _styles(style, content_masks, style_masks)
     chosen = select_device(device, precision)
     name = given.network if weights is None else os.fspath(weights)
-    network = load_style_network(find_weights(name), given, chosen)
+    with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
+        network = load_style_network(find_weights(name), given, chosen)
     result = task.stylize(
         to_image(photo.pixels),
         styles,
@@ -150,7 +152,8 @@ def _styles(
     style_masks: Sequence[PictureLike],
 ) -> list[Style]:
     """The style pictures with their weights and masks; a single one is used for every mask."""
-    given: Sequence[Any] = style if isinstance(style, list | tuple) else [style]
+    several = isinstance(style, list | tuple) and not _is_pair(style)
+    given: Sequence[Any] = style if several else [style]  # type: ignore[assignment]
     pairs: list[tuple[Any, float]] = [each if _is_pair(each) else (each, 1.0) for each in given]
     if not pairs:
         raise OptionError("style", "no style, expected one picture or more")
@@ -213,10 +216,10 @@ def _picture(given: PictureLike, name: str) -> Picture:
 
 
 def _from_tensor(given: Tensor, name: str) -> Picture:
-    """(1, C, H, W) or (C, H, W) as the array that it is."""
+    """(1, 3, H, W) or (3, H, W) as the array that it is."""
     planes = given.detach().cpu()
     planes = planes[0] if planes.ndim == 4 and planes.shape[0] == 1 else planes
-    if planes.ndim != 3 or planes.shape[0] not in (3, 4):
+    if planes.ndim != 3 or planes.shape[0] != 3:
         raise BadImage(name, f"a tensor of {tuple(given.shape)}, expected (1, 3, H, W) or (3, H, W)")
     planes = planes.float() if planes.is_floating_point() else planes
     return _from_array(planes.permute(1, 2, 0).numpy(), name)

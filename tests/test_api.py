@@ -1,0 +1,210 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+import imgtool
+from imgtool import stylize
+from imgtool.cli import main
+from imgtool.errors import BadImage, Diverged, OptionError, WeightsError
+from imgtool.imaging.tensors import to_image
+from imgtool.options import StylizeOptions
+from imgtool.tasks.stylize import StylizeResult
+
+SMALL = {
+    "size": 32,
+    "steps": 2,
+    "scales": 1,
+    "content_layers": {"conv2_1": 1.0},
+    "style_layers": {"conv1_1": 1.0, "conv2_1": 0.5},
+}
+TYPED = (
+    *("--size", "32", "--steps", "2", "--scales", "1", "--precision", "fp32"),
+    *("--content-layers", "conv2_1", "--style-layers", "conv1_1,conv2_1:0.5"),
+)
+
+
+def smooth(seed, bands=3):
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, bands), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((40, 24)))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, no_settings):
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("photo", "painting", "mask")):
+        Image.fromarray(smooth(number)).save(f"{name}.png")
+    Image.fromarray(smooth(3, 4)).save("clear.png")
+    return tmp_path
+
+
+@pytest.fixture
+def small(random_vgg19):
+    def small(content, style, **options):
+        return stylize(content, style, precision="fp32", weights=random_vgg19, **{**SMALL, **options})
+
+    return small
+
+
+@pytest.fixture
+def command(folder, random_vgg19):
+    """The pixels that the command writes."""
+
+    def command(*arguments):
+        words = ["stylize", "--weights", str(random_vgg19), *TYPED, *arguments, "-o", "out.png", "--force"]
+        with CliRunner().isolation() as (_, stderr, _):
+            assert main.run(words) == 0, stderr.getvalue()
+        return pixels(Image.open(io.BytesIO(Path("out.png").read_bytes())))
+
+    return command
+
+
+def pixels(image):
+    return image.mode, np.asarray(image).tolist()
+
+
+def test_same_pixels_as_the_command(small, command):
+    result = small("photo.png", "painting.png")
+    assert pixels(result.to_pil()) == command("photo.png", "painting.png")
+    assert result.image.shape == (1, 3, 19, 32)
+    assert result.steps == (2,)
+    assert [step.number for step in result.history] == [1, 2]
+
+
+def test_same_pixels_with_alpha(small, command):
+    result = small("clear.png", "painting.png")
+    assert result.to_pil().mode == "RGBA"
+    assert pixels(result.to_pil()) == command("clear.png", "painting.png")
+
+
+def test_same_pixels_with_everything(small, command):
+    result = small(
+        "photo.png",
+        [("painting.png", 0.25), "photo.png"],
+        content_masks=["mask.png", "painting.png"],
+        style_masks=["painting.png", "mask.png"],
+        init="mask.png",
+        preserve_color=True,
+    )
+    assert pixels(result.to_pil()) == command(
+        *("photo.png", "--style", "painting.png:0.25", "--style", "photo.png", "--preserve-color"),
+        *("--content-mask", "mask.png", "--content-mask", "painting.png"),
+        *("--style-mask", "painting.png", "--style-mask", "mask.png", "--init", "mask.png"),
+    )
+
+
+PHOTO = smooth(0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        Path("photo.png"),
+        Image.fromarray(PHOTO),
+        PHOTO,
+        PHOTO.astype(np.uint16) * 257,
+        PHOTO / 255,
+        (PHOTO / 255).astype(np.float32),
+        to_image(PHOTO),
+        to_image(PHOTO)[0],
+        torch.from_numpy(PHOTO.copy()).permute(2, 0, 1),
+    ],
+    ids=lambda content: f"{type(content).__name__}-{getattr(content, 'dtype', '')}",
+)
+def test_kinds_of_pictures(small, folder, content):
+    expected = small("photo.png", "painting.png").image
+    assert torch.equal(small(content, "painting.png").image, expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("gone.png", "gone.png: no such file"),
+        (PHOTO[..., 0], r"content: an array of \(24, 40\), expected \(H, W, 3\)"),
+        (PHOTO[:0], "content: an array of"),
+        (PHOTO.astype(np.int64), "int64 values, expected uint8, uint16 or floats"),
+        (PHOTO.astype(np.float32), r"floats outside of \[0, 1\], or NaN"),
+        (np.full((4, 4, 3), np.nan), "NaN"),
+        (torch.zeros(2, 3, 4, 4), r"a tensor of \(2, 3, 4, 4\), expected \(1, 3, H, W\)"),
+        (torch.zeros(4, 4, 3), "a tensor of"),
+        (None, "got NoneType, expected a path, a PIL image, an array or a tensor"),
+    ],
+)
+def test_what_is_no_picture(small, folder, content, reason):
+    with pytest.raises(BadImage, match=reason):
+        small(content, "painting.png")
+
+
+def test_options_are_checked(small, folder):
+    with pytest.raises(OptionError, match="--size: must be at least 1"):
+        small("photo.png", "painting.png", size=0)
+    with pytest.raises(TypeError, match=r"stylize\(\) got an unexpected keyword argument 'stpes'"):
+        small("photo.png", "painting.png", stpes=3)
+    with pytest.raises(OptionError, match="no style"):
+        small("photo.png", [])
+    with pytest.raises(OptionError, match="a weight must be above 0"):
+        small("photo.png", ("painting.png", 0))
+    with pytest.raises(OptionError, match="1 for 2 styles"):
+        small("photo.png", ["painting.png"] * 2, content_masks=["mask.png"])
+    with pytest.raises(OptionError, match="1 for 0 content masks"):
+        small("photo.png", "painting.png", style_masks=["mask.png"])
+    with pytest.raises(OptionError, match="all black"):
+        small("photo.png", "painting.png", content_masks=[np.zeros((4, 4, 3), np.uint8)])
+
+
+def test_weights(folder):
+    with pytest.raises(WeightsError, match="vgg19 cannot be had"):
+        stylize("photo.png", "painting.png")
+    with pytest.raises(WeightsError, match="vgg16 cannot be had"):
+        stylize("photo.png", "painting.png", weights="vgg16")
+
+
+def test_time(small, folder):
+    result = small("photo.png", "painting.png", steps=(10**6,), time=0.3)
+    assert 0 < sum(result.steps) < 10**6
+
+
+def test_on_step(small, folder):
+    seen = []
+    small("photo.png", "painting.png", on_step=lambda step, image: seen.append((step.number, image.shape)))
+    assert seen == [(1, (1, 3, 19, 32)), (2, (1, 3, 19, 32))]
+
+
+def test_an_interrupt_is_the_callers(small, folder):
+    def stop(step, image):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        small("photo.png", "painting.png", on_step=stop)
+
+
+def test_divergence(small, folder, monkeypatch):
+    def diverged(content, *_, **__):
+        return StylizeResult(content, (1,), (), 0.0, diverged=True)
+
+    monkeypatch.setattr("imgtool.api.task.stylize", diverged)
+    with pytest.raises(Diverged):
+        small("photo.png", "painting.png")
+
+
+def test_nothing_of_the_callers_is_changed(small, folder):
+    before = torch.random.get_rng_state(), torch.get_num_threads()
+    content, style = to_image(PHOTO), to_image(smooth(1))
+    copies = content.clone(), style.clone()
+    small(content, style, seed=5, init="noise")
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert before[1] == torch.get_num_threads()
+    assert torch.equal(content, copies[0])
+    assert torch.equal(style, copies[1])
+
+
+def test_the_root_package():
+    assert imgtool.stylize is stylize
+    assert set(imgtool.__all__) == set(dir(imgtool))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = imgtool.nonsense
+    assert StylizeOptions().network in stylize.__doc__ or "the network" in stylize.__doc__
