@@ -255,3 +255,37 @@ def test_real_first_layer_sees_edges(tensors):
     along = upright[:, 8, 7:9].amax(1)
     assert (along > 5 * flat + 50).sum() >= 3
     assert (along - lying[:, 7:9, 8].amax(1)).abs().max() > 100
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 9), (32, 33), (40, 24)], ids=str)
+def test_margin_keeps_sizes(size):
+    wanted = ("conv1_1", "conv2_1", "conv3_1")
+    plain, framed = network(layers=wanted)(picture(*size)), network(layers=wanted, margin=16)(picture(*size))
+    assert {name: one.shape for name, one in plain.items()} == {
+        name: one.shape for name, one in framed.items()
+    }
+
+
+def test_margin_is_a_mirror():
+    """As the plain network sees the picture that is mirrored by hand."""
+    image, vgg = picture(32, 48), network()
+    mirrored = functional.pad(image, (16, 16, 16, 16), mode="reflect")
+    expected = vgg(mirrored)
+    for layer, features in network(margin=16)(image).items():
+        stride = 2 ** (int(layer[4]) - 1)
+        window = slice(16 // stride, -16 // stride)
+        torch.testing.assert_close(features, expected[layer][..., window, window])
+
+
+def test_margin_gradient():
+    vgg = network(layers=("conv1_1", "conv2_1"), margin=16).double()
+    image = picture(20, 18, dtype=torch.float64).requires_grad_()
+
+    def total(image):
+        return sum((features / 100).tanh().mean() for features in vgg(image).values())
+
+    (gradient,) = torch.autograd.grad(total(image), image)
+    direction = picture(20, 18, seed=1, dtype=torch.float64) - 0.5
+    with torch.no_grad():
+        slope = (total(image + 1e-7 * direction) - total(image - 1e-7 * direction)) / 2e-7
+    assert float(slope) == pytest.approx(float((gradient * direction).sum()), rel=1e-5)
