@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from imgtool.errors import BadImage, Diverged, OptionError
 from imgtool.imaging.color import luma
 from imgtool.imaging.io import from_pillow, read_picture
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.tensors import resize, to_image, to_picture
+from imgtool.nn.vgg import VGG
 from imgtool.options import INITS, STYLE_NETWORKS, StylizeOptions
 from imgtool.runtime.device import Device, select_device
 from imgtool.runtime.registry import WeightsFile, find_weights
@@ -113,7 +114,7 @@ def stylize(
     return _stylized(result, photo)
 
 
-def load_style_network(weights: WeightsFile, options: StylizeOptions, device: Device) -> nn.Module:
+def load_style_network(weights: WeightsFile, options: StylizeOptions, device: Device) -> VGG:
     """The network that judges style, with all layers of the options.
 
     Raises:

@@ -117,9 +117,7 @@ def use_color() -> bool | None:
 
 
 def _echo(text: str, *, err: bool) -> None:
-    """A line of text; what the stream's encoding does not have is escaped."""
-    encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err, color=use_color())
+    click.echo(text, err=err, color=use_color())
 
 
 console = Console()

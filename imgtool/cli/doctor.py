@@ -106,10 +106,10 @@ def _settings(ctx: click.Context, report: Report) -> tuple[dict[str, Any], Styli
     try:
         return _parsed(parent)
     except click.UsageError as error:
-        cure = f"mend it{settings.origin(error.ctx, getattr(error, 'param', None))}"
-        report.note(error, cure)
+        where = settings.origin(error.ctx, getattr(error, "param", None))
+        report.note(error, f"mend the setting{where}")
     except ImgtoolError as error:
-        report.note(error, "see the settings")
+        report.note(error, "mend the setting")
     return _parsed(None)
 
 
@@ -117,8 +117,9 @@ def _parsed(parent: click.Context | None) -> tuple[dict[str, Any], StylizeOption
     """The values and options of `stylize` when only files are typed."""
     knobs = [param for param in stylize.stylize_command.params if param.name not in params.TALK]
     silent = click.Command("stylize", params=knobs)
-    values = silent.make_context("stylize", ["content", "style"], parent=parent).params
-    return values, stylize.options_of(values)
+    context = silent.make_context("stylize", ["content", "style"], parent=parent)
+    with settings.origins_told(context):
+        return context.params, stylize.options_of(context.params)
 
 
 def _versions(report: Report) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import io
 import os
 import signal
 import sys
@@ -151,6 +152,9 @@ def _listen() -> None:
 def main() -> NoReturn:
     """Run the command line and exit: 0, 1, 2, 3, 4, or 128 and the signal's number."""
     _listen()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not every encoding has every letter
+            stream.reconfigure(errors="backslashreplace")
     if not sys.warnoptions:  # what libraries tell programmers
         warnings.simplefilter("ignore")
     sys.exit(run(sys.argv[1:]))

@@ -3,12 +3,14 @@
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
+from imgtool.errors import OptionError
 from imgtool.files import printable
 
 PREFIX = "IMGTOOL"
@@ -151,6 +153,17 @@ def origin(ctx: click.Context | None, param: click.Parameter | None) -> str:
     if source is ParameterSource.DEFAULT_MAP:
         return f" (from {' or '.join(printable(path) for path in files())})"
     return ""
+
+
+@contextmanager
+def origins_told(ctx: click.Context) -> Iterator[None]:
+    """Add to a refused option where its value came from, if it was not typed."""
+    try:
+        yield
+    except OptionError as error:
+        params = {param.name: param for param in ctx.command.params}
+        error.message += origin(ctx, params.get(error.option))
+        raise
 
 
 def _guess(word: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from imgtool.cli import batch, params
+from imgtool.cli import batch, params, settings
 from imgtool.errors import OptionError
 from imgtool.files import printable
 from imgtool.options import INITS, OPTIMIZERS, POOLS, STYLE_NETWORKS, STYLIZE_RECIPES, StylizeOptions
@@ -153,7 +153,8 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
     """
     contents, styles = contents_and_styles(pictures, values["style"])
     _require_pairs(styles, values["content_mask"], values["style_mask"])
-    options = options_of(values)
+    with settings.origins_told(click.get_current_context()):
+        options = options_of(values)
     init = [] if options.init in INITS else [options.init]
     weights = [values["weights"]] if values["weights"] else []
     endings = {"save_every": "-step*.png", "sheet": "-sheet.png", "sidecar": batch.SIDECAR}
