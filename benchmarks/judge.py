@@ -3,11 +3,14 @@
 Both look at the picture that a user gets: 8 bits, clamped, evaluated in fp32.
 """
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from imgtool.imaging.tensors import resize
+from imgtool.imaging.io import read_picture
+from imgtool.imaging.tensors import fit, resize, to_image
 from imgtool.losses.gram import gram_matrix
 from imgtool.nn.vgg import VGG
 from imgtool.runtime.device import Device
@@ -21,27 +24,51 @@ JUDGE_LAYERS = ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")
 GRID = 28
 
 
+def load_pair(content: Path, style: Path, size: int) -> tuple[Tensor, Tensor]:
+    """Two picture files as `stylize` sees them at `size`."""
+    photo, painting = (to_image(read_picture(path).pixels) for path in (content, style))
+    photo = resize(photo, fit(tuple(photo.shape[-2:]), size))
+    return photo, resize(painting, fit(tuple(painting.shape[-2:]), max(photo.shape[-2:])))
+
+
+def plain_gram(features: Tensor) -> Tensor:
+    """Gram matrix per place as tutorials write it: (1, C, H, W) -> (C, C)."""
+    rows = features.flatten(2)[0]
+    return rows @ rows.T / rows.shape[1]
+
+
 def eight_bits(image: Tensor) -> Tensor:
     """The picture as it is saved: clamped and rounded to 256 levels."""
     return (image.clamp(0, 1) * 255).round() / 255
 
 
 class Objective:
-    """J = 0.5 mse(relu4_2) + sum over style layers of 10 / C^2 mse(Gram), on VGG-19 of a 255-scaled input."""
+    """J = 0.5 mse(relu4_2) + sum over style layers of 10 / C^2 mse(Gram), on VGG-19 of a 255-scaled input.
 
-    def __init__(self, content: Tensor, style: Tensor) -> None:
+    Args:
+        content, style: (1, 3, H, W) in [0, 1].
+        plain: contiguous memory and a plain matrix product for the Gram, as in every tutorial.
+    """
+
+    def __init__(self, content: Tensor, style: Tensor, *, plain: bool = False) -> None:
+        self.pair = content, style
+        self.size = (content.shape[-2], content.shape[-1])
+        self.gram = plain_gram if plain else gram_matrix
         self.vgg: VGG = load_vgg(find_weights("vgg19"), {*STYLE_LAYERS, CONTENT_LAYER}, CPU)
+        if plain:
+            self.vgg = self.vgg.to(memory_format=torch.contiguous_format)
+            self.vgg.memory_format = torch.contiguous_format
         with torch.no_grad():
             self.content = self.vgg(content)[CONTENT_LAYER]
             features = self.vgg(style)
-            self.grams = {layer: gram_matrix(features[layer]) for layer in STYLE_LAYERS}
+            self.grams = {layer: self.gram(features[layer]) for layer in STYLE_LAYERS}
 
     def loss(self, image: Tensor) -> Tensor:
         """J of an image as it is, differentiable."""
         features = self.vgg(image)
         total = 0.5 * functional.mse_loss(features[CONTENT_LAYER], self.content)
         for layer, target in self.grams.items():
-            total = total + 10 / target.shape[-1] ** 2 * functional.mse_loss(gram_matrix(features[layer]), target)
+            total = total + 10 / target.shape[-1] ** 2 * functional.mse_loss(self.gram(features[layer]), target)
         return total
 
     @torch.no_grad()

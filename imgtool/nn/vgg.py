@@ -1,7 +1,7 @@
 """VGG-16 and VGG-19 feature extractors whose layers are called by the paper's names."""
 
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn import functional
 from imgtool.options import vgg_layers
 
 CHANNELS = (64, 128, 256, 512, 512)
+POOLS: dict[str, Callable[..., Tensor]] = {"max": functional.max_pool2d, "average": functional.avg_pool2d}
 STRIDE = 16  # of the fifth block
 
 
@@ -46,6 +47,7 @@ class VGG(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    memory_format = torch.channels_last
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class VGG(nn.Module):
         if unknown or not layers:
             raise ValueError(f"{network} has no layer {', '.join(unknown)}" if unknown else "no layer asked for")
         self.layers = frozenset(layers)
-        self.pool = {"max": functional.max_pool2d, "average": functional.avg_pool2d}[pool]
+        self.pool = POOLS[pool]
         self.margin = margin
         channels = 3
         for name in names[: max(names.index(layer) for layer in layers) + 1]:
@@ -82,19 +84,32 @@ class VGG(nn.Module):
         Returns:
             name -> (N, C, ceil(H / s), ceil(W / s)) in the network's own type, s = 1, 2, 4, 8, 16 by block.
         """
+        return dict(self.stream(image))
+
+    def stream(self, image: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """The features of `forward` one layer after the other, as they come.
+
+        A loss that is formed before the next layer runs is also the last to be differentiated before this one:
+        autograd goes back in the order of making, and the gradients of shallow, large layers are not held while
+        the deep ones are worked on.
+        """
         height, width = image.shape[-2:]
         features = self.normalise(self._mirrored(image))
-        found = {}
         for name, convolution in self.named_children():
             if name.endswith("_1") and name != "conv1_1":
                 # ceil_mode keeps a picture of one pixel alive; for even sizes it changes nothing.
                 features = self.pool(features, kernel_size=2, stride=2, ceil_mode=True)
             features = functional.relu(convolution(features), inplace=name not in self.layers)
             if name in self.layers:
-                stride = 2 ** (_block(name) - 1)
-                start, rows, columns = self.margin // stride, -(-height // stride), -(-width // stride)
-                found[name] = features[..., start : start + rows, start : start + columns]
-        return found
+                yield name, self._cropped(features, _block(name), height, width)
+
+    def _cropped(self, features: Tensor, block: int, height: int, width: int) -> Tensor:
+        """Features of the picture itself, (height, width) pixels of it, without those of its margin."""
+        if not self.margin:
+            return features
+        stride = 2 ** (block - 1)
+        cropped: Tensor = _Crop.apply(features, self.margin // stride, -(-height // stride), -(-width // stride))
+        return cropped
 
     def _mirrored(self, image: Tensor) -> Tensor:
         """The picture with its margin; at least the margin on each side, and a size that poolings divide evenly."""
@@ -111,7 +126,27 @@ class VGG(nn.Module):
         image = (image - self.mean) * self.scale
         image = image.flip(1) if self.bgr else image
         weight = self.get_parameter("conv1_1.weight")
-        return image.to(weight.dtype).contiguous(memory_format=torch.channels_last)
+        return image.to(weight.dtype).contiguous(memory_format=self.memory_format)
+
+
+class _Crop(torch.autograd.Function):
+    """A square window of a feature map, whose gradient keeps the memory layout.
+
+    Autograd's own slicing gives a gradient in another layout, and adding the two costs as much as a convolution.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, start: int, rows: int, columns: int) -> Tensor:
+        ctx.shape, ctx.window = features.shape, (slice(start, start + rows), slice(start, start + columns))
+        return features[..., *ctx.window]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        whole = torch.empty(
+            ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last
+        ).zero_()
+        whole[..., *ctx.window] = grad
+        return whole, None, None, None
 
 
 def _block(name: str) -> int:

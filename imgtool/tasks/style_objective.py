@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from imgtool.imaging.tensors import fit, resize
 from imgtool.losses.gram import content_loss, gram_matrix, style_loss
 from imgtool.losses.smoothness import total_variation
+from imgtool.nn.vgg import VGG
 from imgtool.options import StylizeOptions
 
 # With `normalize`, weights of 1 mean: half the mean squared difference of features; ten times the mean squared
@@ -66,39 +67,47 @@ class StyleObjective:
     """
 
     def __init__(
-        self, content: Tensor, styles: Sequence[Style], options: StylizeOptions, network: nn.Module
+        self, content: Tensor, styles: Sequence[Style], options: StylizeOptions, network: VGG
     ) -> None:
         self.options, self.network = options, network
         longest = max(content.shape[-2:]) * options.style_scale
         with torch.no_grad():
-            features = network(content)
-            self.content = {layer: features[layer] for layer in options.content_layers}
+            self.content = {
+                layer: features for layer, features in network.stream(content) if layer in options.content_layers
+            }
             self.targets = self._targets(styles, longest)
 
     def __call__(self, image: Tensor) -> Losses:
         """Losses of an image (1, 3, H, W) in [0, 1], differentiable."""
         options = self.options
-        features = self.network(image)
-        content = options.content_weight * self._content(features)
-        style = options.style_weight * self._style(features)
-        tv = options.tv_weight * TV_UNIT * total_variation(image) if options.tv_weight else image.new_zeros(())
-        return Losses(content + style + tv, content, style, tv)
+        content, style = [], []
+        for layer, features in self.network.stream(image):
+            if layer in options.content_layers:
+                content.append(self._content(layer, features))
+            if layer in options.style_layers:
+                style.append(self._style(layer, features))
+        terms = torch.stack(content).sum(), torch.stack(style).sum(), self._smoothness(image)
+        return Losses(torch.stack(terms).sum(), *terms)
 
-    def _content(self, features: dict[str, Tensor]) -> Tensor:
-        terms = []
-        for layer, weight in self.options.content_layers.items():
-            unit = CONTENT_UNIT / features[layer].numel() if self.options.normalize else 1.0
-            terms.append(weight * unit * content_loss(features[layer], self.content[layer]))
-        return torch.stack(terms).sum()
+    def _content(self, layer: str, features: Tensor) -> Tensor:
+        """The weighted content loss of one layer."""
+        unit = CONTENT_UNIT / features.numel() if self.options.normalize else 1.0
+        weight = self.options.content_weight * self.options.content_layers[layer] * unit
+        return weight * content_loss(features, self.content[layer])
 
-    def _style(self, features: dict[str, Tensor]) -> Tensor:
-        terms = []
-        for target in self.targets:
-            for layer, weight in self.options.style_layers.items():
-                gram = _masked_gram(features[layer], target.mask)
-                unit = STYLE_UNIT / gram.shape[-1] ** 2 if self.options.normalize else 1.0
-                terms.append(target.weight * weight * unit * style_loss(gram, target.grams[layer]))
-        return torch.stack(terms).sum()
+    def _style(self, layer: str, features: Tensor) -> Tensor:
+        """The weighted style loss of one layer, over all targets."""
+        unit = STYLE_UNIT / features.shape[1] ** 2 if self.options.normalize else 1.0
+        weight = self.options.style_weight * self.options.style_layers[layer] * unit
+        losses = [
+            target.weight * style_loss(_masked_gram(features, target.mask), target.grams[layer])
+            for target in self.targets
+        ]
+        return weight * torch.stack(losses).sum()
+
+    def _smoothness(self, image: Tensor) -> Tensor:
+        weight = self.options.tv_weight * TV_UNIT
+        return weight * total_variation(image) if weight else image.new_zeros(())
 
     def _targets(self, styles: Sequence[Style], longest: float) -> list[_Target]:
         """One target for all styles that have no region of their own, and one for each that has."""
@@ -121,8 +130,11 @@ class StyleObjective:
     def _grams(self, style: Style, longest: float) -> dict[str, Tensor]:
         """Gram matrices of a style picture at the size at which its strokes are wanted."""
         size = fit((style.image.shape[-2], style.image.shape[-1]), longest)
-        features = self.network(resize(style.image, size))
-        return {layer: _masked_gram(features[layer], style.style_mask) for layer in self.options.style_layers}
+        return {
+            layer: _masked_gram(features, style.style_mask)
+            for layer, features in self.network.stream(resize(style.image, size))
+            if layer in self.options.style_layers
+        }
 
 
 def _masked_gram(features: Tensor, mask: Tensor | None) -> Tensor:

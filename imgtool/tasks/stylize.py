@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from imgtool.imaging.color import keep_chroma, match_color
 from imgtool.imaging.tensors import fit, resize
+from imgtool.nn.vgg import VGG
 from imgtool.optim.adam import Adam
 from imgtool.optim.lbfgs import LBFGS, identity
 from imgtool.optim.pyramid import pyramid_precondition
@@ -80,7 +81,7 @@ def stylize(
     styles: Sequence[Style],
     options: StylizeOptions,
     *,
-    network: nn.Module,
+    network: VGG,
     init: Tensor | None = None,
     deadline: float | None = None,
     on_step: OnStep = ignore,

@@ -51,12 +51,10 @@ class Failing(nn.Module):
         super().__init__()
         self.network, self.fails, self.calls = network, fails, -before
 
-    def forward(self, image):
+    def stream(self, image):
         self.calls += 1
-        features = self.network(image)
-        if self.fails(self.calls):
-            return {name: layer * torch.nan for name, layer in features.items()}
-        return features
+        for name, layer in self.network.stream(image):
+            yield name, layer * torch.nan if self.fails(self.calls) else layer
 
 
 def same(first, second):
@@ -150,7 +148,7 @@ def test_interrupted_work_is_kept_and_comes_again(network, at):
 
 def test_interrupted_before_the_first_step(network):
     class Stopping(Failing):
-        def forward(self, image):
+        def stream(self, image):
             raise KeyboardInterrupt
 
     result = stylize(CONTENT, [Style(STYLE)], OPTIONS, network=Stopping(network, None))
@@ -207,8 +205,9 @@ def test_a_nan_gradient_counts_too(network):
             super().__init__()
             self.network = network
 
-        def forward(self, image):
-            return {name: layer + (layer * 0).sqrt().sum() for name, layer in network(image).items()}
+        def stream(self, image):
+            for name, layer in network.stream(image):
+                yield name, layer + (layer * 0).sqrt().sum()
 
     result = stylize(CONTENT, [Style(STYLE)], OPTIONS, network=Cliff())
     assert result.diverged and torch.isfinite(result.image).all()
