@@ -327,8 +327,10 @@ def _paragraphs(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     access = "writable" if cache["writable"] else "read-only"
     yield "cache", f"{cache['folder']}, {access}, {_gigabytes(cache['free'])} free"
     for name, state in facts["weights"].items():
-        here = state["path"] or f"{state['bytes'] / 1e6:.1f} MB, imgtool weights fetch {name}"
-        yield "weights", f"{name} {state['state']}: {state.get('source') or here}"
+        place = state["path"] or f"{state['bytes'] / 1e6:.1f} MB, imgtool weights fetch {name}"
+        if "source" in state:
+            place = f"will be fetched from {state['source']}"
+        yield "weights", f"{name} {state['state']}: {place}"
     index = facts["index"]
     places = [*index["urls"], *index["find_links"]]
     yield "index", ", ".join(places) + (" (IMGTOOL_OFFLINE forbids the network)" if index["offline"] else "")
