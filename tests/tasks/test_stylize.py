@@ -210,7 +210,29 @@ def test_a_nan_gradient_counts_too(network):
                 yield name, layer + (layer * 0).sqrt().sum()
 
     result = stylize(CONTENT, [Style(STYLE)], OPTIONS, network=Cliff())
-    assert result.diverged and torch.isfinite(result.image).all()
+    assert result.diverged and torch.equal(result.image, CONTENT) and result.history == ()
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_after_a_nan_steps_are_shorter(network, optimizer):
+    """Beyond some distance everything is NaN: only a shorter step gets anywhere."""
+
+    class Steep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def stream(self, image):
+            far = image.shape == CONTENT.shape and (image - CONTENT).abs().mean() > 0.6 * module.FIRST_STEP
+            for name, layer in network.stream(image):
+                yield name, layer * (torch.nan if far else 1)
+
+    options = replace(OPTIONS, optimizer=optimizer)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "ADAM_RATE", module.FIRST_STEP)
+        result = stylize(CONTENT, [Style(STYLE)], options, network=Steep())
+    assert len(result.history) >= 2
+    assert min(step.total for step in result.history) < result.history[0].total
 
 
 @pytest.mark.parametrize("scales", [1, 2, 3, 5])
