@@ -207,7 +207,8 @@ class _Plot:
         low, high = np.clip((values.min(), values.max()), *RANGE) if len(values) else (1.0, 1.0)
         low, high = math.log10(low), math.log10(high)
         margin = max(0.05 * (high - low), 0.02)
-        return _Axis(10 ** (low - margin), 10 ** (high + margin), start, end, log=True)
+        floor = low - margin * (3 if self.with_zero else 1)  # its label is kept off the lowest tick's
+        return _Axis(10**floor, 10 ** (high + margin), start, end, log=True)
 
     def _legend(self, unit: int) -> float:
         """Name the curves in lines from the top; where the last one ends."""
