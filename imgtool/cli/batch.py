@@ -103,16 +103,30 @@ class OutputChoice:
     also_read: tuple[str, ...] = ()
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file: not, rather than an error as from pathlib, for a name that no system takes."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def exists(path: str | Path) -> bool:
+    """Whether there is anything."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def require_file(text: str, what: str) -> None:
     """Refuse what is certainly no file that can be read.
 
     Raises:
         click.UsageError: there is nothing, or a folder.
     """
-    path = Path(text)
-    if path.is_dir():
+    if is_folder(text) or not text:
         raise click.UsageError(f"{what} {printable(text)} is a folder, expected one picture.")
-    if not path.exists():
+    if not exists(text):
         raise click.UsageError(f"{what} {printable(text)} does not exist.")
 
 
@@ -133,18 +147,18 @@ def find_sources(
         path = Path(text)
         if text == STREAM:
             sources.append(Source(path))
-        elif path.is_dir():
+        elif is_folder(text):
             sources += _in_folder(path, recursive, leave_out)
-        elif path.exists():
+        elif exists(text):
             sources.append(_file(path))
         elif glob.has_magic(text):
             matches = (Path(match) for match in sorted(glob.glob(text, recursive=True)))  # noqa: PTH207
-            found = [_file(match) for match in matches if not match.is_dir()]
+            found = [_file(match) for match in matches if not is_folder(match)]
             if not found:
                 raise click.UsageError(f"{printable(text)} matches no file.")
             sources += found
         else:
-            raise click.UsageError(f"{printable(text)} does not exist.")
+            raise click.UsageError(f"{printable(text) or 'an empty name'} does not exist.")
     if sum(source.is_stream for source in sources) > 1:
         raise click.UsageError("stdin (-) can be read only once.")
     return sources
@@ -192,7 +206,7 @@ def plan(given: Sequence[str], choice: OutputChoice, *, command: str) -> tuple[l
             exists or has no known format, stdout on a terminal.
         OutputError: a place that cannot be written.
     """
-    many_given = len(given) > 1 or Path(given[0]).is_dir()
+    many_given = len(given) > 1 or is_folder(given[0])
     folder = Path(choice.output) if choice.output and choice.output != STREAM else None
     sources = find_sources(given, recursive=choice.recursive, leave_out=folder)
     many = many_given or len(sources) > 1
@@ -204,7 +218,7 @@ def plan(given: Sequence[str], choice: OutputChoice, *, command: str) -> tuple[l
         _require_format(job, choice)
     _refuse_collisions(jobs, choice)
     if choice.skip_existing:
-        jobs = [job for job in jobs if job.to_stream or not job.output.is_file()]
+        jobs = [job for job in jobs if job.to_stream or not is_file(job.output)]
     for job in jobs:
         _require_free(job, choice)
         if not job.to_stream:
@@ -222,20 +236,20 @@ class _Index(int):
 def _target(source: Source, choice: OutputChoice, command: str, many: bool, index: int) -> Path:
     """The output of one input."""
     output = choice.output
-    if "\0" in (output or "") + (choice.name or ""):
-        raise click.UsageError("an output's name has a null character.")
+    if "\0" in (output or "") + (choice.name or "") or output == "":
+        raise click.UsageError("an output's name is empty or has a null character.")
     if output == STREAM:
         if many:
             raise click.UsageError("-o - takes one input.")
         return Path(STREAM)
-    is_folder = output is not None and (many or output.endswith(("/", os.sep)) or Path(output).is_dir())
-    if output is not None and not is_folder and choice.name is None:
+    inside = output is not None and (many or output.endswith(("/", os.sep)) or is_folder(output))
+    if output is not None and not inside and choice.name is None:
         return Path(output)
-    if output is not None and Path(output).is_file():
+    if output is not None and is_file(output):
         raise click.UsageError(
             f"{printable(output)} is a file; -o takes a folder for several inputs or --name."
         )
-    template = choice.name or ("{stem}" if is_folder else "{stem}-{command}") + f".{choice.format}"
+    template = choice.name or ("{stem}" if inside else "{stem}-{command}") + f".{choice.format}"
     fields = {"stem": source.stem, "name": source.name, "command": command, "kind": command}
     return Path(output or ".") / source.inside / _fill(template, {**fields, "index": _Index(index)})
 
@@ -324,7 +338,7 @@ def _require_free(job: Job, choice: OutputChoice) -> None:
     if choice.force or choice.skip_existing:  # an unfinished job's further files are its own
         return
     for path in _files_of(job, choice):
-        if path.is_file():
+        if is_file(path):
             raise click.UsageError(
                 f"{printable(path)} exists. Use --force to replace it, --skip-existing to keep it."
             )
@@ -348,9 +362,11 @@ def run(
         fail_fast: stop at the first failure.
     """
     failures: list[int] = []
-    counts = {"done": 0, "skipped": skipped, "failed": 0}
+    counts = {"done": 0, "skipped": skipped, "failed": len(jobs)}  # should the preparation fail
+    prepared = False
     try:
-        work = _prepare(make_work, counts, len(jobs)) if jobs else None
+        work = make_work() if jobs else None
+        prepared, counts["failed"] = True, 0
         for job in jobs:
             assert work is not None
             fields = _do(work, job, failures)
@@ -363,21 +379,13 @@ def run(
             if failures and fail_fast:
                 break
     finally:
-        if len(jobs) + skipped > 1:
+        if len(jobs) + skipped > 1 and prepared:
             console.say(", ".join(f"{count} {word}" for word, count in counts.items()))
         console.record({"summary": counts})
     # A reason of its own for all that were tried, such as memory, is told by its own code.
     return (
         failures[0] if failures and not counts["done"] and len(set(failures)) == 1 else min(1, len(failures))
     )
-
-
-def _prepare(make_work: Callable[[], Work], counts: dict[str, int], total: int) -> Work:
-    try:
-        return make_work()
-    except ImgtoolError:
-        counts["failed"] = total
-        raise
 
 
 def _do(work: Work, job: Job, failures: list[int]) -> dict[str, Any]:

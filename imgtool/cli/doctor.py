@@ -12,6 +12,7 @@ import click
 
 from imgtool import __version__
 from imgtool.cli import params, settings, stylize
+from imgtool.cli.batch import exists, is_file
 from imgtool.cli.console import console
 from imgtool.errors import DeviceError, ImgtoolError, WeightsError
 from imgtool.files import check_writable, printable
@@ -193,7 +194,7 @@ def _cache(report: Report) -> None:
     from imgtool.runtime.registry import cache_dir
 
     folder = cache_dir()
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    there = next(place for place in (folder, *folder.absolute().parents) if exists(place))
     try:
         check_writable(folder / "weights")
         writable = True
@@ -273,7 +274,7 @@ def _sources(entry: "WeightsEntry", pip: "IndexSettings", tried: list[str]) -> I
     from imgtool.runtime.fetch import offline, weights_dir
 
     folder = weights_dir()
-    if folder and entry.archive_name and (folder / entry.archive_name).is_file():
+    if folder and entry.archive_name and is_file(folder / entry.archive_name):
         yield printable(folder / entry.archive_name)
     if entry.distribution and _is_installed(entry.distribution.name, entry.distribution.version):
         yield f"the installed {entry.distribution.requirement}"

@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -17,6 +16,7 @@ import click
 
 from imgtool import __version__
 from imgtool.cli import settings
+from imgtool.cli.batch import is_file
 from imgtool.cli.console import console
 from imgtool.errors import ImgtoolError
 from imgtool.files import printable
@@ -90,7 +90,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command of the first word; a file there lacks the name of a command before it."""
-        if args[0] not in self.commands and Path(args[0]).is_file():
+        if args[0] not in self.commands and is_file(args[0]):
             name = printable(args[0])
             ctx.fail(f"{name} is a file, expected a command first: imgtool stylize {name} PAINTING -o OUT.")
         return super().resolve_command(ctx, args)

@@ -304,7 +304,9 @@ def _found(item: Mapping[str, Any], folders: Sequence[Path]) -> str:
 
     path, expected = Path(item["path"]), item["sha256"]
     is_stream = item["path"] == batch.STREAM
-    named = [place for folder in folders for place in (folder / path, folder / path.name) if place.is_file()]
+    named = [
+        place for folder in folders for place in (folder / path, folder / path.name) if batch.is_file(place)
+    ]
     searched = folders if is_stream else folders[2:]
     others = (place for folder in searched for place in sorted(folder.iterdir()) if _may_be(place, is_stream))
     for place in [*named, *others]:
@@ -324,4 +326,4 @@ def _found(item: Mapping[str, Any], folders: Sequence[Path]) -> str:
 
 def _may_be(place: Path, is_picture: bool) -> bool:
     """Whether a file is worth reading in search for an ingredient."""
-    return place.is_file() and (not is_picture or place.suffix[1:].lower() in batch.READABLE)
+    return batch.is_file(place) and (not is_picture or place.suffix[1:].lower() in batch.READABLE)

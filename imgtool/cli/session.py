@@ -185,11 +185,10 @@ def _opened(source: Source) -> Iterator[BinaryIO]:
         yield sys.stdin.buffer
         return
     try:
-        file = source.path.open("rb")
-    except OSError as error:
+        with source.path.open("rb") as file:
+            yield file
+    except OSError as error:  # a disk may fail at any byte
         raise BadImage(source, (error.strerror or str(error)).lower()) from error
-    with file:
-        yield file
 
 
 def _to_stdout(data: bytes) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
+from imgtool.cli.batch import is_file
 from imgtool.errors import OptionError
 from imgtool.files import printable
 
@@ -37,7 +38,7 @@ def user_file() -> Path:
 
 def files() -> list[Path]:
     """The settings files that exist, the strongest last."""
-    return [path for path in (user_file(), PROJECT_FILE) if path.is_file()]
+    return [path for path in (user_file(), PROJECT_FILE) if is_file(path)]
 
 
 def load(commands: Mapping[str, click.Command]) -> dict[str, dict[str, Any]]:

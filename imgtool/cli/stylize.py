@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import click
@@ -45,7 +44,7 @@ class WeightedFile(params.ParamType):
         if isinstance(value, tuple):
             return value
         path, _, weight = value.rpartition(":")
-        if not path or Path(value).exists():
+        if not path or batch.exists(value):
             return value, 1.0
         try:
             return path, float(weight)
@@ -221,7 +220,7 @@ def _require_pairs(
 def options_of(values: dict[str, Any]) -> StylizeOptions:
     """The task's options, from those of the command that were given; weights by name are a network."""
     init, weights = values["init"], values["weights"]
-    if init not in (None, *INITS) and not Path(init).is_file():
+    if init not in (None, *INITS) and not batch.is_file(init):
         raise OptionError("init", f"no file {printable(init)!r}, and none of {', '.join(INITS)}")
     if weights in STYLE_NETWORKS:
         if values["network"] not in (None, weights):

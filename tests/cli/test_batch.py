@@ -64,6 +64,8 @@ class TestSources:
             (["-", "-"], "stdin (-) can be read only once"),
             (["two\nlines"], r"two\nlines does not exist"),
             (["a\0b"], r"a\x00b does not exist"),
+            (["x" * 5000], "xxx does not exist"),
+            ([""], "an empty name does not exist"),
         ],
     )
     def test_refusals(self, given, message):
@@ -131,9 +133,10 @@ class TestNames:
         assert found in message
         assert ".png" in message
 
-    def test_null_character(self):
+    def test_no_name(self):
         touch("a.jpg")
         assert "null character" in refusal(["a.jpg"], output="a\0.png")
+        assert "is empty" in refusal(["a.jpg"], output="")
 
 
 class TestClobber:
@@ -270,7 +273,7 @@ class TestRun:
             run([Job(Source(Path("a.png")), Path("b.png"))] * 3, prepare)
         records, talk = self.told(capsys)
         assert records == [{"summary": {"done": 0, "skipped": 0, "failed": 3}}]
-        assert talk == ["0 done, 0 skipped, 3 failed"]
+        assert talk == []  # the reason is told where it is caught
 
     def test_nothing_is_prepared_for_no_jobs(self, capsys):
         assert run([], lambda: pytest.fail("prepared"), skipped=3) == 0
