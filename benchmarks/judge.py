@@ -68,7 +68,9 @@ class Objective:
         features = self.vgg(image)
         total = 0.5 * functional.mse_loss(features[CONTENT_LAYER], self.content)
         for layer, target in self.grams.items():
-            total = total + 10 / target.shape[-1] ** 2 * functional.mse_loss(self.gram(features[layer]), target)
+            total = total + 10 / target.shape[-1] ** 2 * functional.mse_loss(
+                self.gram(features[layer]), target
+            )
         return total
 
     @torch.no_grad()
@@ -91,7 +93,10 @@ class Score:
         with torch.no_grad():
             self.similarity = self._similarity(self.vgg(content))
             self.gaussians = self._gaussians(self.vgg(style))
-            self.far = [_frechet(a, b) for a, b in zip(self._gaussians(self.vgg(content)), self.gaussians)]
+            self.far = [
+                _frechet(a, b)
+                for a, b in zip(self._gaussians(self.vgg(content)), self.gaussians, strict=True)
+            ]
         self.copy_distance, self.copy_style = self._measure(copy)
 
     def __call__(self, image: Tensor) -> tuple[float, float, float]:
@@ -106,9 +111,12 @@ class Score:
         features = self.vgg(image)
         correlations = [
             torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]
-            for a, b in zip(self._similarity(features), self.similarity)
+            for a, b in zip(self._similarity(features), self.similarity, strict=True)
         ]
-        ratios = [_frechet(a, b) / far for a, b, far in zip(self._gaussians(features), self.gaussians, self.far)]
+        ratios = [
+            _frechet(a, b) / far
+            for a, b, far in zip(self._gaussians(features), self.gaussians, self.far, strict=True)
+        ]
         return float(1 - torch.stack(correlations).mean()), float(torch.stack(ratios).mean())
 
     def _similarity(self, features: dict[str, Tensor]) -> list[Tensor]:
@@ -120,7 +128,9 @@ class Score:
         return matrices
 
     def _gaussians(self, features: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-        units = [functional.normalize(features[layer].flatten(2)[0].double(), dim=0) for layer in JUDGE_LAYERS]
+        units = [
+            functional.normalize(features[layer].flatten(2)[0].double(), dim=0) for layer in JUDGE_LAYERS
+        ]
         return [(unit.mean(1), torch.cov(unit)) for unit in units]
 
 

@@ -61,7 +61,10 @@ def evaluation(content: Path, style: Path, size: int, rounds: int) -> None:
         leaf = photo.clone().requires_grad_()
         torch.autograd.grad(loss(leaf), leaf)
 
-    sides = {"plain fp32": lambda: gradient_of(plain.loss), "ours": lambda: gradient_of(lambda x: ours(x).total)}
+    sides = {
+        "plain fp32": lambda: gradient_of(plain.loss),
+        "ours": lambda: gradient_of(lambda x: ours(x).total),
+    }
     times: dict[str, list[float]] = {name: [] for name in sides}
     for round_ in range(rounds + 1):
         for name, run in sides.items():
@@ -70,15 +73,21 @@ def evaluation(content: Path, style: Path, size: int, rounds: int) -> None:
             if round_:  # the first warms up
                 times[name].append(time.perf_counter() - began)
     for name, seconds in times.items():
-        print(f"{name:12} median {statistics.median(seconds):.3f} s, min {min(seconds):.3f}, max {max(seconds):.3f}")
+        print(
+            f"{name:12} median {statistics.median(seconds):.3f} s, min {min(seconds):.3f}, max {max(seconds):.3f}"
+        )
     ratios = [a / b for a, b in zip(times["plain fp32"], times["ours"], strict=True)]
-    print(f"ratio of pairs: median {statistics.median(ratios):.2f}, min {min(ratios):.2f}, max {max(ratios):.2f}")
+    print(
+        f"ratio of pairs: median {statistics.median(ratios):.2f}, min {min(ratios):.2f}, max {max(ratios):.2f}"
+    )
 
 
 @bench.command()
 @with_pictures
 @click.option("--seconds", default=300.0, show_default=True, help="What the textbook gets.")
-@click.option("--clamp", is_flag=True, help="The textbook clamps the picture to [0, 1] before each evaluation.")
+@click.option(
+    "--clamp", is_flag=True, help="The textbook clamps the picture to [0, 1] before each evaluation."
+)
 def recipe(content: Path, style: Path, size: int, seconds: float, clamp: bool) -> None:
     """Time until the default recipe has the J that the textbook has after --seconds: ours, textbook, ours."""
     from judge import Objective, load_pair
@@ -89,7 +98,9 @@ def recipe(content: Path, style: Path, size: int, seconds: float, clamp: bool) -
     curves = [_our_curve(content, style, size, judge)]
     spent, evaluations, image = _textbook(photo, judge, seconds, clamp)
     goal = judge(image)
-    print(f"textbook{' clamped' if clamp else ''}: J {goal / 1e3:.1f} after {spent:.0f} s, {evaluations} evaluations")
+    print(
+        f"textbook{' clamped' if clamp else ''}: J {goal / 1e3:.1f} after {spent:.0f} s, {evaluations} evaluations"
+    )
     curves.append(_our_curve(content, style, size, judge))
     for curve in curves:
         reached = next((at for at, value in curve if value <= goal), None)
@@ -97,7 +108,9 @@ def recipe(content: Path, style: Path, size: int, seconds: float, clamp: bool) -
         if reached is None:
             print(f"ours: J {final / 1e3:.1f} after {last:.1f} s, did not reach {goal / 1e3:.1f}")
         else:
-            print(f"ours: reached it after {reached:.1f} s, {spent / reached:.1f}x; J {final / 1e3:.1f} after {last:.1f} s")
+            print(
+                f"ours: reached it after {reached:.1f} s, {spent / reached:.1f}x; J {final / 1e3:.1f} after {last:.1f} s"
+            )
 
 
 @bench.command()
@@ -118,7 +131,9 @@ def quality(content: Path, style: Path, size: int, seconds: float) -> None:
     print(f"{content.name} + {style.name} at {size} px, {seconds:.0f} s each")
     for name, image in sides.items():
         total, kept, gained = score(image)
-        print(f"{name:17} SCORE {total:5.1f}  kept {kept:.3f}  gained {gained:.3f}  J {judge(image) / 1e3:.1f}")
+        print(
+            f"{name:17} SCORE {total:5.1f}  kept {kept:.3f}  gained {gained:.3f}  J {judge(image) / 1e3:.1f}"
+        )
 
 
 @bench.command()
@@ -127,7 +142,17 @@ def memory(sizes: str) -> None:
     """Peak resident memory of the whole command, as the kernel counts it."""
     for size in sizes.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            arguments = ["stylize", str(PHOTO), str(STYLE), "-o", f"{folder}/out.png", "--size", size, "--steps", "12"]
+            arguments = [
+                "stylize",
+                str(PHOTO),
+                str(STYLE),
+                "-o",
+                f"{folder}/out.png",
+                "--size",
+                size,
+                "--steps",
+                "12",
+            ]
             process = subprocess.Popen([*IMGTOOL, *arguments, "-q"])
             _, status, usage = os.wait4(process.pid, 0)
             if status:

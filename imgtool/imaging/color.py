@@ -47,4 +47,5 @@ def _root(pixels: Tensor, power: float) -> Tensor:
     values, vectors = torch.linalg.eigh(
         centred @ centred.T / pixels.shape[1] + 1e-5 * torch.eye(3, dtype=pixels.dtype)
     )
-    return (vectors * values**power) @ vectors.T
+    root: Tensor = (vectors * values**power) @ vectors.T
+    return root

@@ -76,10 +76,11 @@ def _converted(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Ima
 def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     """Whether a transform leaves a lattice of colours where it is, within one level."""
     levels = np.arange(0, 256, 15, dtype=np.uint8)
-    if mode == "L":
-        probe = levels[None]
-    else:
-        probe = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+    probe = (
+        levels[None]
+        if mode == "L"
+        else np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+    )
     moved = np.asarray(_converted(Image.fromarray(probe), transform)).astype(int)
     same = np.broadcast_to(probe[..., None], moved.shape) if mode == "L" else probe
     return int(np.abs(moved - same).max()) <= 1

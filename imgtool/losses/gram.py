@@ -28,7 +28,8 @@ class _Gram(torch.autograd.Function):
         batch, channels, height, width = features.shape
         places = _places(features)
         symmetric = ((grad + grad.mT) / (height * width)).to(features.dtype)
-        return (places @ symmetric).view(batch, height, width, channels).permute(0, 3, 1, 2)
+        product: Tensor = places @ symmetric
+        return product.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _places(features: Tensor) -> Tensor:
@@ -44,7 +45,8 @@ def _sum_of_products(places: Tensor) -> Tensor:
     whole = places.shape[1] - places.shape[1] % CHUNKS
     total = (places[:, whole:].mT @ places[:, whole:]).to(exact)
     if whole:
-        chunks = places[:, :whole].unflatten(1, (CHUNKS, whole // CHUNKS))  # (N, CHUNKS, P / CHUNKS, C)
+        batch, _, channels = places.shape
+        chunks = places[:, :whole].reshape(batch, CHUNKS, whole // CHUNKS, channels)
         total = total + (chunks.mT @ chunks).to(exact).sum(1)
     return total
 

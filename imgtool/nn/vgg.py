@@ -1,6 +1,6 @@
 """VGG-16 and VGG-19 feature extractors whose layers are called by the paper's names."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +10,6 @@ from torch.nn import functional
 from imgtool.options import vgg_layers
 
 CHANNELS = (64, 128, 256, 512, 512)
-POOLS: dict[str, Callable[..., Tensor]] = {"max": functional.max_pool2d, "average": functional.avg_pool2d}
 STRIDE = 16  # of the fifth block
 
 
@@ -62,7 +61,9 @@ class VGG(nn.Module):
         names = vgg_layers(network)
         unknown = sorted(set(layers) - set(names))
         if unknown or not layers:
-            raise ValueError(f"{network} has no layer {', '.join(unknown)}" if unknown else "no layer asked for")
+            raise ValueError(
+                f"{network} has no layer {', '.join(unknown)}" if unknown else "no layer asked for"
+            )
         self.layers = frozenset(layers)
         self.pool = POOLS[pool]
         self.margin = margin
@@ -98,7 +99,7 @@ class VGG(nn.Module):
         for name, convolution in self.named_children():
             if name.endswith("_1") and name != "conv1_1":
                 # ceil_mode keeps a picture of one pixel alive; for even sizes it changes nothing.
-                features = self.pool(features, kernel_size=2, stride=2, ceil_mode=True)
+                features = self.pool(features)
             features = functional.relu(convolution(features), inplace=name not in self.layers)
             if name in self.layers:
                 yield name, self._cropped(features, _block(name), height, width)
@@ -108,7 +109,9 @@ class VGG(nn.Module):
         if not self.margin:
             return features
         stride = 2 ** (block - 1)
-        cropped: Tensor = _Crop.apply(features, self.margin // stride, -(-height // stride), -(-width // stride))
+        cropped: Tensor = _Crop.apply(
+            features, self.margin // stride, -(-height // stride), -(-width // stride)
+        )
         return cropped
 
     def _mirrored(self, image: Tensor) -> Tensor:
@@ -127,6 +130,41 @@ class VGG(nn.Module):
         image = image.flip(1) if self.bgr else image
         weight = self.get_parameter("conv1_1.weight")
         return image.to(weight.dtype).contiguous(memory_format=self.memory_format)
+
+
+class _MaxPool(torch.autograd.Function):
+    """Max pooling that looks for its winners again in the backward pass.
+
+    To remember them costs 8 bytes each, as much as all features of their block; to find them again costs nothing
+    that can be measured.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        ctx.save_for_backward(features)
+        return functional.max_pool2d(features, 2, ceil_mode=True)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        with torch.enable_grad():
+            features = ctx.saved_tensors[0].detach().requires_grad_()
+            pooled = functional.max_pool2d(features, 2, ceil_mode=True)
+        gradient: Tensor = torch.autograd.grad(pooled, features, grad)[0]
+        return gradient
+
+
+def max_pool(features: Tensor) -> Tensor:
+    """The largest of each 2 x 2: (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
+    pooled: Tensor = _MaxPool.apply(features)
+    return pooled
+
+
+def average_pool(features: Tensor) -> Tensor:
+    """The mean of each 2 x 2: (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
+    return functional.avg_pool2d(features, 2, ceil_mode=True)
+
+
+POOLS = {"max": max_pool, "average": average_pool}
 
 
 class _Crop(torch.autograd.Function):
@@ -152,5 +190,3 @@ class _Crop(torch.autograd.Function):
 def _block(name: str) -> int:
     """The block of a layer: 4 for "conv4_2"."""
     return int(name[4])
-
-

@@ -30,6 +30,6 @@ def pyramid_precondition(gradient: Tensor, *, levels: int = LEVELS, gain: float 
         return gradient
     half = gradient.new_zeros((*gradient.shape[:2], *(-(-side // 2) for side in size)))
     enlarge = partial(functional.interpolate, size=size, mode="bilinear")
-    _, shrink = torch.func.vjp(enlarge, half)  # the adjoint of enlarging
-    coarse = pyramid_precondition(*shrink(gradient), levels=levels - 1, gain=gain)
+    shrink = torch.func.vjp(enlarge, half)[1]  # the adjoint of enlarging
+    coarse = pyramid_precondition(shrink(gradient)[0], levels=levels - 1, gain=gain)
     return gradient + gain**2 * enlarge(coarse)

@@ -28,9 +28,11 @@ def load_vgg(
     """
     if weights.network not in STYLE_NETWORKS.values():
         found = weights.network or "an unknown network"
-        raise WeightsError(f"{weights.name} holds {found}, expected vgg16 or vgg19", hint="imgtool weights list")
+        raise WeightsError(
+            f"{weights.name} holds {found}, expected vgg16 or vgg19", hint="imgtool weights list"
+        )
     network = VGG(weights.network, layers, preprocessing=weights.preprocessing, pool=pool, margin=margin)
     load_into(network, load_tensors(weights), name=weights.name, surplus=True)
     for convolution in network.children():  # the normalisation before them stays fp32
-        convolution.to(device.dtype, memory_format=torch.channels_last)
-    return network.to(device.torch).eval()
+        convolution.to(device.dtype)
+    return network.to(device.torch, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]

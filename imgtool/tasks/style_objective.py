@@ -73,7 +73,9 @@ class StyleObjective:
         longest = max(content.shape[-2:]) * options.style_scale
         with torch.no_grad():
             self.content = {
-                layer: features for layer, features in network.stream(content) if layer in options.content_layers
+                layer: features
+                for layer, features in network.stream(content)
+                if layer in options.content_layers
             }
             self.targets = self._targets(styles, longest)
 

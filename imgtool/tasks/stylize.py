@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -130,23 +130,26 @@ def stylize(
     )
 
 
-# Bytes for each pixel of the result that were measured at 1024 px: features kept for the backward pass, by the
-# size of a number in them; and the pictures of the optimiser, two for each pair of its history.
-FEATURE_NUMBERS, PICTURE_BYTES = 440, 12
+# Measured at 512 and 1024 px for each pixel: numbers in the features that the backward pass needs, and bytes in a
+# picture of the optimiser, which keeps two for each pair of its history.
+FEATURE_NUMBERS, PICTURE_BYTES = 620, 12
+NETWORK_NUMBERS = 13_000_000
 
 
 def memory_needed(size: tuple[int, int], options: StylizeOptions, dtype: torch.dtype) -> int:
     """Bytes that `stylize` needs at its peak for a result of (height, width), the network's own included."""
-    pictures = PICTURE_BYTES * (2 * options.history + 10)
-    return size[0] * size[1] * (FEATURE_NUMBERS * dtype.itemsize + pictures) + 14_000_000 * dtype.itemsize
+    height, width = (side + 2 * options.margin for side in size)
+    features = height * width * FEATURE_NUMBERS + NETWORK_NUMBERS
+    return features * dtype.itemsize + size[0] * size[1] * PICTURE_BYTES * (2 * options.history + 10)
 
 
 def _placed(style: Style, palette: Tensor | None, device: torch.device) -> Style:
     """A style on the device, in the colours of `palette` if there is one."""
     image = style.image if palette is None else match_color(style.image, palette.cpu())
-    masks = {name: getattr(style, name) for name in ("content_mask", "style_mask")}
-    moved = {name: None if mask is None else mask.to(device) for name, mask in masks.items()}
-    return replace(style, image=image.to(device), **moved)
+    content_mask, style_mask = (
+        None if mask is None else mask.to(device) for mask in (style.content_mask, style.style_mask)
+    )
+    return Style(image.to(device), style.weight, content_mask, style_mask)
 
 
 def _start(content: Tensor, style: Tensor, options: StylizeOptions, init: Tensor | None) -> Tensor:
@@ -218,7 +221,7 @@ class _Run:
         if self.deadline is None or scale == self.options.scales - 1:
             return self.deadline
         coarse = self.options.scales - 1
-        share = COARSE_SHARE * (4 ** (scale + 1) - 1) / (4**coarse - 1)
+        share: float = COARSE_SHARE * (4 ** (scale + 1) - 1) / (4**coarse - 1)
         return self.began + share * (self.deadline - self.began)
 
     def _late(self, end: float | None) -> bool:

@@ -10,7 +10,7 @@ from scipy.ndimage import correlate
 from torch import nn
 from torch.nn import functional
 
-from imgtool.nn.vgg import VGG
+from imgtool.nn.vgg import VGG, average_pool, max_pool
 from imgtool.options import VGG_CONVOLUTIONS, vgg_layers
 from imgtool.runtime.registry import find_weights
 
@@ -41,7 +41,7 @@ def whole(request):
 
 def plain_features(vgg, name, image):
     """Features by layer through torch.nn modules with the same weights; `image` is already normalised."""
-    pooling = {functional.max_pool2d: nn.MaxPool2d, functional.avg_pool2d: nn.AvgPool2d}[vgg.pool]
+    pooling = {max_pool: nn.MaxPool2d, average_pool: nn.AvgPool2d}[vgg.pool]
     names, found, features = iter(ALL[name]), {}, image
     for width in PLAN[name]:
         if width == "P":
@@ -55,7 +55,7 @@ def plain_features(vgg, name, image):
     return found
 
 
-@pytest.mark.parametrize("pool", [functional.max_pool2d, functional.avg_pool2d])
+@pytest.mark.parametrize("pool", [max_pool, average_pool])
 @pytest.mark.parametrize("size", [(16, 32), (15, 17)], ids=str)
 def test_every_layer_equals_plain_modules(whole, pool, size, monkeypatch):
     name, vgg = whole
@@ -289,3 +289,13 @@ def test_margin_gradient():
     with torch.no_grad():
         slope = (total(image + 1e-7 * direction) - total(image - 1e-7 * direction)) / 2e-7
     assert float(slope) == pytest.approx(float((gradient * direction).sum()), rel=1e-5)
+
+
+def test_max_pooling_has_the_gradient_of_torch():
+    """Ties included: flat regions are many in a picture, and bf16 makes more."""
+    features = torch.randint(0, 3, (1, 4, 7, 9), generator=torch.Generator().manual_seed(0)).double()
+    weights = torch.randn(1, 4, 4, 5, generator=torch.Generator().manual_seed(1)).double()
+    ours, theirs = features.clone().requires_grad_(), features.clone().requires_grad_()
+    (max_pool(ours) * weights).sum().backward()
+    (functional.max_pool2d(theirs, 2, ceil_mode=True) * weights).sum().backward()
+    assert torch.equal(ours.grad, theirs.grad)
