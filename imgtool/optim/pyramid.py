@@ -28,8 +28,8 @@ def pyramid_precondition(gradient: Tensor, *, levels: int = LEVELS, gain: float 
     size = tuple(gradient.shape[-2:])
     if levels == 1 or max(size) == 1:
         return gradient
-    half = gradient.new_zeros((*gradient.shape[:2], *(-(-side // 2) for side in size)))
     enlarge = partial(functional.interpolate, size=size, mode="bilinear")
-    shrink = torch.func.vjp(enlarge, half)[1]  # the adjoint of enlarging
-    coarse = pyramid_precondition(shrink(gradient)[0], levels=levels - 1, gain=gain)
-    return gradient + gain**2 * enlarge(coarse)
+    half = gradient.new_zeros((*gradient.shape[:2], *(-(-side // 2) for side in size)), requires_grad=True)
+    with torch.enable_grad():
+        (shrunk,) = torch.autograd.grad(enlarge(half), half, gradient)  # the adjoint of enlarging
+    return gradient + gain**2 * enlarge(pyramid_precondition(shrunk, levels=levels - 1, gain=gain))
