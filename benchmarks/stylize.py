@@ -108,9 +108,8 @@ def recipe(content: Path, style: Path, size: int, seconds: float, clamp: bool) -
         if reached is None:
             print(f"ours: J {final / 1e3:.1f} after {last:.1f} s, did not reach {goal / 1e3:.1f}")
         else:
-            print(
-                f"ours: reached it after {reached:.1f} s, {spent / reached:.1f}x; J {final / 1e3:.1f} after {last:.1f} s"
-            )
+            end = f"J {final / 1e3:.1f} after {last:.1f} s"
+            print(f"ours: reached it after {reached:.1f} s, {spent / reached:.1f}x; {end}")
 
 
 @bench.command()

@@ -100,7 +100,7 @@ class VGG(nn.Module):
             if name.endswith("_1") and name != "conv1_1":
                 # ceil_mode keeps a picture of one pixel alive; for even sizes it changes nothing.
                 features = self.pool(features)
-            features = functional.relu(convolution(features), inplace=name not in self.layers)
+            features = functional.relu_(convolution(features))
             if name in self.layers:
                 yield name, self._cropped(features, _block(name), height, width)
 
