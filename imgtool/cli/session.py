@@ -13,10 +13,10 @@ from typing import Any, BinaryIO, cast
 from imgtool.cli.batch import Job, Source
 from imgtool.cli.console import console
 from imgtool.cli.recipes import Ingredient, make_recipe, require_same_input, require_same_weights
-from imgtool.errors import BadImage, DeviceError, OutputError
+from imgtool.errors import BadImage, OutputError
 from imgtool.imaging.io import Picture, read_picture, write_picture
 from imgtool.runtime import processor
-from imgtool.runtime.device import is_out_of_memory, seed_everything, select_device
+from imgtool.runtime.device import seed_everything, select_device
 from imgtool.runtime.registry import WeightsFile, find_weights, registry
 
 
@@ -89,22 +89,6 @@ class Session:
             self.shared.append(Ingredient("weights", found.path, found.sha256))
         self.weights[found.name] = found.sha256
         return found
-
-    @contextmanager
-    def memory(self, hint: str) -> Iterator[None]:
-        """Work that may need more memory than there is.
-
-        Args:
-            hint: the option that helps.
-        Raises:
-            DeviceError: memory ran out.
-        """
-        try:
-            yield
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise DeviceError(f"out of memory on {self.device.torch}", hint=hint) from error
 
     def recipe(self, ingredient: Ingredient, options: Mapping[str, Any]) -> dict[str, Any]:
         """How an output was made.

@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -18,12 +18,13 @@ from imgtool.cli.session import Session
 from imgtool.imaging.io import Picture
 from imgtool.imaging.tensors import fit, resize, to_image, to_picture
 from imgtool.options import INITS, RECIPE_FIELDS, StylizeOptions
-from imgtool.runtime.device import require_memory
+from imgtool.runtime.device import require_memory, step_down
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult, memory_needed, stylize
 
 # Kept back from --time for writing the result: a part whatever the size, and a part for each megapixel.
 WRITE_SECONDS, WRITE_SECONDS_PER_MEGAPIXEL = 0.3, 0.5
+LEAN_HISTORY = 2  # pairs of L-BFGS that are enough to go on when memory ran out
 
 
 class StylizeWork:
@@ -59,17 +60,24 @@ class StylizeWork:
         if self.options.size is not None:
             size = fit(size, self.options.size)
         smaller = f"--size {_smaller(size)}"
-        require_memory(self.session.device.torch, self._memory(size), hint=smaller)
-        with self.session.memory(smaller), console.progress(job.source.stem) as on_progress:
-            result = stylize(
-                to_image(picture.pixels),
-                self.styles,
-                self.options,
-                network=self.network,
-                init=self.init,
-                deadline=self._deadline(began, size),
-                on_step=self._on_step(job, began, on_progress),
-            )
+        needed = memory_needed(size, self.options, self.session.device.dtype)
+        require_memory(self.session.device.torch, needed, hint=smaller)
+        with console.progress(job.source.stem) as on_progress:
+
+            def run(options: StylizeOptions) -> tuple[StylizeOptions, StylizeResult]:
+                return options, stylize(
+                    to_image(picture.pixels),
+                    self.styles,
+                    options,
+                    network=self.network,
+                    init=self.init,
+                    deadline=self._deadline(began, size),
+                    on_step=self._on_step(job, began, on_progress),
+                )
+
+            # Before a smaller picture, less memory of the way: the recipe tells which it was.
+            leaner = replace(self.options, history=min(LEAN_HISTORY, self.options.history))
+            self.options, result = step_down(run, [self.options, leaner], say=_say_leaner, hint=smaller)
         recipe = self.session.recipe(ingredient, self._resolved(result))
         painted = to_picture(result.image, _alpha(picture, size))
         self._write(job, painted, recipe)
@@ -99,9 +107,6 @@ class StylizeWork:
         if path is None:
             return None
         return mask_of(self.session.read_shared(path, param), param)
-
-    def _memory(self, size: tuple[int, int]) -> int:
-        return memory_needed(size, self.options, self.session.device.dtype)
 
     def _deadline(self, began: float, size: tuple[int, int]) -> float | None:
         if self.options.time is None:
@@ -161,12 +166,9 @@ class StylizeWork:
     def _told(self, job: Job, result: StylizeResult, size: tuple[int, int], seconds: float) -> dict[str, Any]:
         """Say what came of it; the fields of its `--json` line."""
         steps = sum(result.steps)
-        last = min(
-            (step for step in result.history if step.scale == len(result.steps) - 1),
-            key=lambda step: step.total,
-            default=None,
-        )
-        loss = f", objective {last.total:.4g}" if last else ""
+        scale = result.history[-1].scale if result.history else 0
+        best = min((step.total for step in result.history if step.scale == scale), default=None)
+        loss = "" if best is None else f", objective {best:.4g}"
         console.say(f"{job}: {size[1]}x{size[0]}, {steps} steps, {seconds:.1f} s{loss}")
         fields: dict[str, Any] = {
             "width": size[1],
@@ -195,6 +197,10 @@ class StylizeWork:
         steps = [] if self.options.time else ["--steps", str(self.options.steps[-1])]
         more = ["--scales", "1", "--init", str(job.output), "-o", str(job.beside("-more.png"))]
         return shlex.join([*words, *steps, *more])
+
+
+def _say_leaner(options: StylizeOptions) -> None:
+    console.warn(f"out of memory; once more with --history {options.history}")
 
 
 def _smaller(size: tuple[int, int]) -> int:

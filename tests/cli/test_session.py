@@ -10,7 +10,7 @@ from PIL import Image
 
 from imgtool.cli.batch import Job, Source
 from imgtool.cli.session import Session
-from imgtool.errors import BadImage, DeviceError, OutputError
+from imgtool.errors import BadImage, OutputError
 
 VALUES = {
     "max_pixels": 10**6,
@@ -73,14 +73,6 @@ def test_notes_are_told(session, folder, capsys):
     frames[0].save("two.gif", save_all=True, append_images=frames[1:])
     session.read("two.gif", "pictures")
     assert capsys.readouterr().err.startswith("note: two.gif: ")
-
-
-def test_memory(session):
-    with pytest.raises(DeviceError, match="out of memory on cpu") as caught, session.memory("--size 64"):
-        raise MemoryError
-    assert caught.value.hint == "--size 64"
-    with pytest.raises(RuntimeError, match="shapes"), session.memory("--size 64"):
-        raise RuntimeError("shapes do not match")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")

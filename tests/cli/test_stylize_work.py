@@ -208,7 +208,22 @@ class TestExitCodes:
         monkeypatch.setattr(stylize_work, "stylize", greedy)
         result = stylize("photo.png", "painting.png")
         assert result.code == 4
-        assert result.error == "error: photo.png: out of memory on cpu. Try: --size 64"
+        assert "note: out of memory; once more with --history 2" in result.stderr
+        assert "error: photo.png: out of memory. Try: --size 64" in result.stderr
+
+    def test_memory_that_suffices_for_less(self, stylize, pictures, monkeypatch):
+        repaint = stylize_work.stylize
+
+        def greedy(content, styles, options, **others):
+            if options.history > 2:
+                raise MemoryError
+            return repaint(content, styles, options, **others)
+
+        monkeypatch.setattr(stylize_work, "stylize", greedy)
+        result = stylize("photo.png", "painting.png", "-o", "out.png")
+        assert result.code == 0
+        assert "once more with --history 2" in result.stderr
+        assert read_recipe(Path("out.png"))["options"]["history"] == 2
 
     def test_divergence(self, stylize, pictures, monkeypatch):
         def diverged(content, *_, **__):
