@@ -46,7 +46,7 @@ class StylizeOptions:
     recipe: str = "default"  # a key of STYLIZE_RECIPES: where the defaults of the other fields come from
     network: str = "vgg19"  # a key of STYLE_NETWORKS
     size: int | None = 512  # longest side of the result in pixels; None keeps the photo's
-    steps: tuple[int, ...] = (100,)  # gradient steps: of every scale, or one number a scale, coarse to fine
+    steps: tuple[int, ...] = (50, 100)  # gradient steps, coarse to fine; the first is of all coarser scales
     scales: int = 2  # each doubles the one before; the last is the full size
     time: float | None = None  # seconds for everything; None leaves `steps` in charge
     content_weight: float = 1.0
@@ -78,9 +78,9 @@ class StylizeOptions:
         _at_least("history", self.history, 1)
         for count in self.steps:
             _at_least("steps", count, 0)
-        if len(self.steps) not in (1, self.scales):
+        if not 1 <= len(self.steps) <= self.scales:
             raise OptionError(
-                "steps", f"{len(self.steps)} numbers for {self.scales} scales; give one, or one each"
+                "steps", f"{len(self.steps)} numbers for --scales {self.scales}, expected one each"
             )
         for name in ("content_weight", "style_weight", "tv_weight"):
             _at_least(name, getattr(self, name), 0)
@@ -97,7 +97,7 @@ class StylizeOptions:
     @property
     def steps_per_scale(self) -> tuple[int, ...]:
         """Steps of each scale, coarse to fine."""
-        return self.steps if len(self.steps) == self.scales else self.steps * self.scales
+        return self.steps[:1] * (self.scales - len(self.steps)) + self.steps
 
     @classmethod
     def of_recipe(cls, recipe: str = "default", **given: Any) -> Self:
@@ -106,10 +106,16 @@ class StylizeOptions:
         A time alone means as many steps as fit; several numbers of steps mean as many scales.
         """
         _choice("recipe", recipe, STYLIZE_RECIPES)
+        numbers = len(given.get("steps", ()))
+        if numbers > 1 and given.setdefault("scales", numbers) != numbers:
+            raise OptionError(
+                "steps", f"{numbers} numbers for {given['scales']} scales; give one, or one each"
+            )
         if given.get("time") is not None:
             given.setdefault("steps", (UNLIMITED,))
-        if len(given.get("steps", ())) > 1:
-            given.setdefault("scales", len(given["steps"]))
+        if "scales" in given:
+            steps = STYLIZE_RECIPES[recipe].get("steps", cls.steps)
+            given.setdefault("steps", steps[-max(1, given["scales"]) :])
         return cls(**{"recipe": recipe, **STYLIZE_RECIPES[recipe], **given})
 
 
