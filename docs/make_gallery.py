@@ -1,4 +1,4 @@
-"""Make docs/images/gallery.jpg, the picture of the README: what `stylize` makes of the examples in a minute each.
+"""Make docs/images/gallery.jpg, the picture of the README: what `stylize` makes of the examples.
 
 python docs/make_gallery.py
 """
@@ -17,7 +17,6 @@ PAIRS = {
     ("chelsea", "waves"): 4.0,
     ("rocket", "night"): 1.0,
 }
-SECONDS = 60.0
 HEIGHT, GAP, INSET = 400, 8, 0.3  # pixels, pixels, and the share of the height that the style's picture takes
 
 
@@ -29,7 +28,7 @@ def scaled(image: Image.Image, height: int) -> Image.Image:
 def panel(photo: str, style: str, content_weight: float) -> Image.Image:
     """A result with its style picture in the corner."""
     paths = [ROOT / "examples" / f"{name}.jpg" for name in (photo, style)]
-    painted = imgtool.stylize(paths[0], paths[1], size=512, time=SECONDS, content_weight=content_weight)
+    painted = imgtool.stylize(paths[0], paths[1], content_weight=content_weight)
     result = scaled(painted.to_pil(), HEIGHT)
     inset = scaled(Image.open(paths[1]), round(HEIGHT * INSET))
     framed = Image.new("RGB", (inset.width + 4, inset.height + 4), "white")

@@ -60,7 +60,10 @@ class StylizeWork:
         if self.options.size is not None:
             size = fit(size, self.options.size)
         smaller = f"--size {_smaller(size)}"
-        needed = memory_needed(size, self.options, self.session.device.dtype)
+        if self.options.style_scale > 1:
+            smaller += " or a smaller --style-scale"
+        styles = [(style.image.shape[-2], style.image.shape[-1]) for style in self.styles]
+        needed = memory_needed(size, self.options, self.session.device.dtype, styles)
         require_memory(self.session.device.torch, needed, hint=smaller)
         with console.progress(job.source.stem) as on_progress:
 

@@ -130,17 +130,33 @@ def stylize(
     )
 
 
-# Measured at 512 and 1024 px for each pixel: numbers in the features that the backward pass needs, and bytes in a
-# picture of the optimiser, which keeps two for each pair of its history.
-FEATURE_NUMBERS, PICTURE_BYTES = 620, 12
+# For each pixel, measured at 512 and 1024 px: numbers in the features that a backward pass needs, numbers in those of
+# a style picture, and bytes in a picture of the optimiser, which keeps two for each pair of its history.
+FEATURE_NUMBERS, STYLE_NUMBERS, PICTURE_BYTES = 620, 260, 12
 NETWORK_NUMBERS = 13_000_000
 
 
-def memory_needed(size: tuple[int, int], options: StylizeOptions, dtype: torch.dtype) -> int:
-    """Bytes that `stylize` needs at its peak for a result of (height, width), the network's own included."""
-    height, width = (side + 2 * options.margin for side in size)
-    features = height * width * FEATURE_NUMBERS + NETWORK_NUMBERS
-    return features * dtype.itemsize + size[0] * size[1] * PICTURE_BYTES * (2 * options.history + 10)
+def memory_needed(
+    size: tuple[int, int],
+    options: StylizeOptions,
+    dtype: torch.dtype,
+    styles: Sequence[tuple[int, int]] = (),
+) -> int:
+    """Bytes that `stylize` needs at its peak, the network's own included.
+
+    Args:
+        size: (height, width) of the result.
+        options: those of the task.
+        dtype: of the network.
+        styles: (height, width) of the style pictures.
+    """
+
+    def pixels(sides: tuple[int, int]) -> int:
+        return (sides[0] + 2 * options.margin) * (sides[1] + 2 * options.margin)
+
+    taken = [pixels(fit(style, max(size) * options.style_scale)) for style in styles]
+    numbers = NETWORK_NUMBERS + max(pixels(size) * FEATURE_NUMBERS, max(taken, default=0) * STYLE_NUMBERS)
+    return numbers * dtype.itemsize + size[0] * size[1] * PICTURE_BYTES * (2 * options.history + 10)
 
 
 def _placed(style: Style, palette: Tensor | None, device: torch.device) -> Style:

@@ -201,6 +201,12 @@ class TestExitCodes:
         assert "needs about" in result.error
         assert "Try: --size 700000" in result.error
 
+    def test_too_large_a_style(self, stylize, pictures):
+        result = stylize("photo.png", "painting.png", "--style-scale", "100000")
+        assert result.code == 4
+        assert "needs about" in result.error
+        assert "--style-scale" in result.error
+
     def test_memory_that_runs_out(self, stylize, pictures, monkeypatch):
         def greedy(*_, **__):
             raise MemoryError
