@@ -88,6 +88,8 @@ class StylizeOptions:
             raise OptionError("style_weight", "all weights are 0, so there is nothing to optimise")
         for name in ("time", "style_scale"):
             value = getattr(self, name)
+            if isinstance(value, str):
+                raise OptionError(name, f"must be a number, got {value!r}")
             if value is not None and not (0 < value < math.inf):
                 raise OptionError(name, f"must be above 0, got {value:g}")
         known = vgg_layers(STYLE_NETWORKS[self.network])

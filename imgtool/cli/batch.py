@@ -375,6 +375,10 @@ def run(
             counts["done"] += not fields.get("error") and not interrupted
             console.record({"input": str(job.source.path), "output": str(job.output), **fields})
             if interrupted:
+                if job is not jobs[-1]:
+                    console.say(
+                        "The inputs after it were not begun: the same command with --skip-existing does them."
+                    )
                 raise interrupted
             if failures and fail_fast:
                 break

@@ -179,8 +179,9 @@ def inspect_command(pictures: tuple[str, ...]) -> None:
 def rerun_command(picture: str, output: str, force: bool, find: tuple[str, ...]) -> Any:
     """Make PICTURE again from its recipe: the same bytes on the same machine.
 
-    The inputs are looked for where they were, beside PICTURE and in --find, and must have the recorded
-    SHA-256. One that came from stdin is looked for by its bytes, and else is read from stdin again.
+    The inputs are looked for in the current folder, beside PICTURE and in --find, and must have the recorded
+    SHA-256: a recipe does not tell the folders of the machine that made it. One that came from stdin is looked
+    for by its bytes, and else is read from stdin again.
 
     \b
     Examples:
@@ -191,6 +192,8 @@ def rerun_command(picture: str, output: str, force: bool, find: tuple[str, ...])
     from imgtool.imaging.io import read_recipe
 
     name = printable(picture)
+    if output != batch.STREAM and batch.is_file(output) and not force:
+        raise click.UsageError(f"{printable(output)} exists. Use --force to replace it.")
     recipe = read_recipe(Path(picture))
     if fault := _fault(recipe):
         raise RecipeError(f"{name}: its recipe cannot be run: {fault}")

@@ -83,7 +83,10 @@ def knob(name: str, *, type: Any, help: str, **more: Any) -> Callable[[params.F]
 @knob("--size", type=Size(), help="Longest side of the result in pixels, or full.")
 @knob("--steps", type=params.Numbers(), help="Steps of every scale, or of each with commas, coarse to fine.")
 @click.option(
-    "--time", type=params.Seconds(), metavar="TIME", help="Best result within 60s, 5m, …, start-up included."
+    "--time",
+    type=params.Seconds(),
+    metavar="TIME",
+    help="Best result within 60s, 5m, … for each photo, start-up included.",
 )
 @knob("--content-weight", type=float, help="Keep more of the photo.")
 @knob("--style-weight", type=float, help="Take more of the style.")

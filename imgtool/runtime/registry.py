@@ -66,10 +66,10 @@ def entry_of(name: str, entries: Mapping[str, WeightsEntry] | None = None) -> We
     if name in entries:
         return entries[name]
     close = difflib.get_close_matches(name, entries, n=1)
-    guess = f" Did you mean {close[0]}?" if close else ""
+    guess = f"did you mean {close[0]}? " if close else ""
     known = ", ".join(entries)
     raise WeightsError(
-        f"no weights are called {name!r}, known are {known}.{guess}", hint="imgtool weights list"
+        f"no weights are called {name!r}; {guess}known are {known}", hint="imgtool weights list"
     )
 
 

@@ -286,7 +286,10 @@ class TestRun:
         assert caught.value is stop
         records, talk = self.told(capsys)
         assert [record.get("output") for record in records] == ["out/0.png", "out/1.png", None]
-        assert talk == ["1 done, 0 skipped, 0 failed"]
+        assert talk == [
+            "The inputs after it were not begun: the same command with --skip-existing does them.",
+            "1 done, 0 skipped, 0 failed",
+        ]
 
     def test_a_bug_is_not_hidden(self, capsys):
         with pytest.raises(ZeroDivisionError):

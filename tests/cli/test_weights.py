@@ -104,7 +104,7 @@ def test_path_fetches_nothing(run, tmp_path):
 
 def test_unknown_name(run):
     for command in ("show", "path", "fetch", "verify", "rm"):
-        assert "Did you mean tiny?" in run(command, "tyny", code=3).exception.message
+        assert "did you mean tiny?" in run(command, "tyny", code=3).exception.message
 
 
 def test_verify(run, tmp_path):

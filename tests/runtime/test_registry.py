@@ -50,7 +50,7 @@ def test_unknown_name(isolated):
     with pytest.raises(WeightsError) as caught:
         find_weights("vg19")
     assert "known are vgg19, vgg16, hed" in caught.value.message
-    assert "Did you mean vgg19?" in caught.value.message
+    assert "did you mean vgg19?" in caught.value.message
 
 
 def test_file_that_is_not_there(isolated):
