@@ -125,7 +125,8 @@ class StylizeOptions:
 RECIPE_FIELDS = ("normalize", "precondition", "bounded", "margin")
 STYLIZE_RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
-    # As published: the paper's sums with alpha / beta = 1e-3, w_l = 1/5, average pooling, pixels from noise.
+    # As published: the paper's sums with alpha / beta = 1e-3, w_l = 1/5, average pooling, pixels from noise. The
+    # paper also rescales the network so that each filter's mean activation is 1; these are the weights as they are.
     "gatys2016": {
         "normalize": False,
         "style_weight": 1e3,

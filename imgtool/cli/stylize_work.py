@@ -79,9 +79,11 @@ class StylizeWork:
                 )
 
             # Before a smaller picture, less memory of the way: the recipe tells which it was.
-            leaner = replace(self.options, history=min(LEAN_HISTORY, self.options.history))
-            self.options, result = step_down(run, [self.options, leaner], say=_say_leaner, hint=smaller)
-        recipe = self.session.recipe(ingredient, self._resolved(result))
+            tries = [self.options]
+            if self.options.history > LEAN_HISTORY:
+                tries.append(replace(self.options, history=LEAN_HISTORY))
+            options, result = step_down(run, tries, say=_say_leaner, hint=smaller)
+        recipe = self.session.recipe(ingredient, _resolved(options, result))
         painted = to_picture(result.image, _alpha(picture, size))
         self._write(job, painted, recipe)
         if self.values["sheet"]:
@@ -132,20 +134,6 @@ class StylizeWork:
 
         return on_step
 
-    def _resolved(self, result: StylizeResult) -> dict[str, Any]:
-        """The options by parameter name, as they would have to be typed for the same result."""
-        options = asdict(self.options)
-        for name in (*RECIPE_FIELDS, "time"):
-            del options[name]
-        if options["init"] not in INITS:
-            del options["init"]  # an ingredient
-        return {
-            **options,
-            "size": options["size"] or "full",
-            # Scales that a signal cut off had no step.
-            "steps": [*result.steps, *[0] * (self.options.scales - len(result.steps))],
-        }
-
     def _write(self, job: Job, painted: Picture, recipe: dict[str, Any]) -> None:
         self.session.write(job, painted, recipe, sidecar=self.values["sidecar"])
 
@@ -185,7 +173,7 @@ class StylizeWork:
             if not job.to_stream:
                 console.say(f"Saved the best so far; to go on: {self._go_on(job)}")
         if result.diverged:
-            message = "the loss became NaN or infinite three times over; saved the last good picture"
+            message = "the loss became NaN or infinite, also after restarts; saved the last good picture"
             console.error(f"{job.source}: {message}", hint="--precision fp32 or a smaller --style-weight")
             fields["error"] = message
         return fields
@@ -200,6 +188,21 @@ class StylizeWork:
         steps = [] if self.options.time else ["--steps", str(self.options.steps[-1])]
         more = ["--scales", "1", "--init", str(job.output), "-o", str(job.beside("-more.png"))]
         return shlex.join([*words, *steps, *more])
+
+
+def _resolved(options: StylizeOptions, result: StylizeResult) -> dict[str, Any]:
+    """The options by parameter name, as they would have to be typed for the same result."""
+    typed = asdict(options)
+    for name in (*RECIPE_FIELDS, "time"):
+        del typed[name]
+    if typed["init"] not in INITS:
+        del typed["init"]  # an ingredient
+    return {
+        **typed,
+        "size": typed["size"] or "full",
+        # Scales that a signal cut off had no step.
+        "steps": [*result.steps, *[0] * (options.scales - len(result.steps))],
+    }
 
 
 def _say_leaner(options: StylizeOptions) -> None:

@@ -146,7 +146,10 @@ def read_recipe(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise RecipeError(f"{name}: {reason.lower()}") from error
-    raise RecipeError(f"{name}: no recipe in it", hint="imgtool puts one into each picture it writes")
+    raise RecipeError(
+        f"{name}: no recipe in it",
+        hint="ask a result of imgtool stylize; sheets, frames and pictures saved from Python have none",
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

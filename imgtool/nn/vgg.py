@@ -27,6 +27,11 @@ PREPROCESSING = {
 }
 
 
+# How much larger the features of the Caffe VGG-19 are, block by block: root mean squares of conv1_1 ... conv5_1 on
+# the example pictures at 192 px, against torchvision's VGG-16. Its VGG-19 was not measured and takes the same.
+FEATURE_SCALES = {"caffe": (1.0, 1.0, 1.0, 1.0, 1.0), "torchvision": (66.0, 116.0, 80.0, 225.0, 57.0)}
+
+
 class VGG(nn.Module):
     """Convolutional part of VGG, frozen, up to the deepest layer that is asked for.
 
@@ -65,6 +70,7 @@ class VGG(nn.Module):
                 f"{network} has no layer {', '.join(unknown)}" if unknown else "no layer asked for"
             )
         self.layers = frozenset(layers)
+        self.feature_scales = FEATURE_SCALES[preprocessing]
         self.pool = POOLS[pool]
         self.margin = margin
         channels = 3
@@ -123,6 +129,10 @@ class VGG(nn.Module):
         # A picture smaller than its mirror image has only its edge to repeat.
         mode = "reflect" if min(height, width) > max(right, bottom) else "replicate"
         return functional.pad(image, (self.margin, right, self.margin, bottom), mode=mode)
+
+    def feature_scale(self, layer: str) -> float:
+        """What brings the features of a layer to the size that the Caffe VGG-19 has, for which weights are tuned."""
+        return self.feature_scales[_block(layer) - 1]
 
     def normalise(self, image: Tensor) -> Tensor:
         """The picture as these weights expect it, in the network's type and memory layout."""

@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 import torch
 
-from imgtool.errors import WeightsError
-from imgtool.nn.vgg import VGG
+from imgtool.errors import OptionError, WeightsError
+from imgtool.nn.vgg import PREPROCESSING, VGG
 from imgtool.options import STYLE_NETWORKS
 from imgtool.runtime.checkpoints import load_into, load_tensors
 from imgtool.runtime.device import Device
@@ -25,12 +25,20 @@ def load_vgg(
         margin: see `VGG`.
     Raises:
         WeightsError: the weights are of another network, or do not fit.
+        OptionError: the weights' features are too large for the device's type.
     """
     if weights.network not in STYLE_NETWORKS.values():
         found = weights.network or "an unknown network"
         raise WeightsError(
             f"{weights.name} holds {found}, expected vgg16 or vgg19", hint="imgtool weights list"
         )
+    if weights.preprocessing not in PREPROCESSING:
+        raise WeightsError(
+            f"{weights.name} wants {weights.preprocessing!r} input, expected {' or '.join(PREPROCESSING)}"
+        )
+    if device.dtype == torch.float16 and weights.preprocessing == "caffe":
+        # Its Gram products pass 65504, the largest number of fp16, before they can be summed in fp32.
+        raise OptionError("precision", f"fp16 overflows with {weights.name}", hint="--precision bf16 or fp32")
     network = VGG(weights.network, layers, preprocessing=weights.preprocessing, pool=pool, margin=margin)
     load_into(network, load_tensors(weights), name=weights.name, surplus=True)
     for convolution in network.children():  # the normalisation before them stays fp32

@@ -93,13 +93,15 @@ class StyleObjective:
 
     def _content(self, layer: str, features: Tensor) -> Tensor:
         """The weighted content loss of one layer."""
-        unit = CONTENT_UNIT / features.numel() if self.options.normalize else 1.0
+        scale = self.network.feature_scale(layer)
+        unit = CONTENT_UNIT * scale**2 / features.numel() if self.options.normalize else 1.0
         weight = self.options.content_weight * self.options.content_layers[layer] * unit
         return weight * content_loss(features, self.content[layer])
 
     def _style(self, layer: str, features: Tensor) -> Tensor:
         """The weighted style loss of one layer, over all targets."""
-        unit = STYLE_UNIT / features.shape[1] ** 2 if self.options.normalize else 1.0
+        scale = self.network.feature_scale(layer)
+        unit = STYLE_UNIT * scale**4 / features.shape[1] ** 2 if self.options.normalize else 1.0
         weight = self.options.style_weight * self.options.style_layers[layer] * unit
         losses = [
             target.weight * style_loss(_masked_gram(features, target.mask), target.grams[layer])

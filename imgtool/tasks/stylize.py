@@ -223,6 +223,8 @@ class _Run:
                 self.best, lowest = image, float(losses.total)
             self._tell(losses, scale)
             image = optimizer.step(image, gradient)
+        # Steps or time may end before the restarts do.
+        self.diverged |= self.steps[-1] > 0 and lowest == torch.inf
         return self.best
 
     def _tell(self, losses: Losses, scale: int) -> None:

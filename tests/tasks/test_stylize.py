@@ -11,7 +11,10 @@ from imgtool.imaging.color import luma
 from imgtool.imaging.tensors import fit, resize
 from imgtool.nn.vgg import VGG
 from imgtool.options import StylizeOptions
+from imgtool.runtime.device import select_device
+from imgtool.runtime.registry import find_weights
 from imgtool.tasks import stylize as module
+from imgtool.tasks.load import load_vgg
 from imgtool.tasks.style_objective import Style, StyleObjective
 from imgtool.tasks.stylize import memory_needed, stylize
 
@@ -50,6 +53,9 @@ class Failing(nn.Module):
     def __init__(self, network, fails, before=2):
         super().__init__()
         self.network, self.fails, self.calls = network, fails, -before
+
+    def feature_scale(self, layer):
+        return 1.0
 
     def stream(self, image):
         self.calls += 1
@@ -205,6 +211,9 @@ def test_a_nan_gradient_counts_too(network):
             super().__init__()
             self.network = network
 
+        def feature_scale(self, layer):
+            return 1.0
+
         def stream(self, image):
             for name, layer in network.stream(image):
                 yield name, layer + (layer * 0).sqrt().sum()
@@ -221,6 +230,9 @@ def test_after_a_nan_steps_are_shorter(network, optimizer):
         def __init__(self):
             super().__init__()
             self.network = network
+
+        def feature_scale(self, layer):
+            return 1.0
 
         def stream(self, image):
             far = image.shape == CONTENT.shape and (image - CONTENT).abs().mean() > 0.6 * module.FIRST_STEP
@@ -344,3 +356,30 @@ def test_memory_grows_with_the_picture():
     assert 3 < large / small <= 4
     assert memory_needed((512, 512), OPTIONS, torch.bfloat16) < large
     assert memory_needed((512, 512), replace(OPTIONS, history=100), torch.float32) > large
+
+
+def test_nan_to_the_end_of_few_steps_is_told(network):
+    result = stylize(
+        CONTENT, [Style(STYLE)], replace(OPTIONS, steps=(2,)), network=Failing(network, lambda _: True)
+    )
+    assert result.diverged and not result.history
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", ["vgg19", "vgg16"])
+def test_each_network_repaints_and_keeps_texture(name):
+    """The balance of the terms holds for weights whose features differ by orders of magnitude."""
+    options = StylizeOptions.of_recipe(network=name, size=96, scales=1, steps=(25,))
+    vgg = load_vgg(
+        find_weights(name),
+        {*options.content_layers, *options.style_layers},
+        select_device("cpu", "fp32"),
+        margin=16,
+    )
+    photo, painting = (torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(s)) for s in (1, 2))
+    photo = torch.nn.functional.avg_pool2d(photo, 9, 1, 4)
+    result = stylize(photo, [Style(painting)], options, network=vgg)
+    first, last = result.history[0], result.history[-1]
+    assert first.style > 10 * first.tv and last.style < first.style / 3
+    assert (result.image - photo).abs().mean() > 0.02
+    assert result.image.std() > photo.std()
