@@ -4,6 +4,7 @@ ImgtoolError              1  anything a user can mend
 |- BadImage               1  a file that cannot be decoded as a picture
 |- OutputError            1  a result that cannot be written
 |- RecipeError            1  a recipe that is missing or cannot be run again
+|- DataError              1  training or test data that cannot be used
 |- Diverged               1  an optimisation whose numbers stopped being finite
 |- OptionError            2  an option whose value makes no sense
 |- WeightsError           3  weights that cannot be had, or are not what they claim to be
@@ -39,6 +40,10 @@ class OutputError(ImgtoolError):
 
 class RecipeError(ImgtoolError):
     """A recipe that is missing, damaged, or whose inputs have changed."""
+
+
+class DataError(ImgtoolError):
+    """A file or folder of training or test data that cannot be used as it is."""
 
 
 class Diverged(ImgtoolError):
