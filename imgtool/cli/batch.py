@@ -4,55 +4,22 @@ import glob
 import os
 import string
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import click
 
 from imgtool.cli.console import console
+from imgtool.cli.sources import STREAM, Source, find_sources, is_file, is_folder
 from imgtool.errors import ImgtoolError
 from imgtool.files import check_writable, printable
 
-STREAM = "-"
-HERE = PurePath()
-# What `imaging.encode` writes, and what a folder is searched for; here because imaging takes long to load.
+# What `imaging.encode` writes; here because imaging takes long to load.
 FORMATS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif", "ppm", "avif")
-READABLE = (*FORMATS, "pgm", "pbm", "pnm", "heic", "heif")
 EMBEDS_NO_RECIPE = ("bmp", "gif", "ppm")
 SIDECAR = ".json"
-
-
-@dataclass(frozen=True)
-class Source:
-    """One input.
-
-    Attributes:
-        path: of the file, or `-` for stdin.
-        inside: where it lay in the folder that was given, without its name; `.` for a file given by itself.
-    """
-
-    path: Path
-    inside: PurePath = HERE
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether it is stdin."""
-        return str(self.path) == STREAM
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return "stdin" if self.is_stream else self.path.name
-
-    @property
-    def stem(self) -> str:
-        """The file's name without its suffix."""
-        return "stdin" if self.is_stream else self.path.stem
-
-    def __str__(self) -> str:
-        return "stdin" if self.is_stream else printable(self.path)
 
 
 @dataclass(frozen=True)
@@ -101,95 +68,6 @@ class OutputChoice:
     recursive: bool = False
     beside: tuple[str, ...] = ()
     also_read: tuple[str, ...] = ()
-
-
-def is_file(path: str | Path) -> bool:
-    """Whether there is a file: not, rather than an error as from pathlib, for a name that no system takes."""
-    return os.path.isfile(path)  # noqa: PTH113
-
-
-def is_folder(path: str | Path) -> bool:
-    """Whether there is a folder."""
-    return os.path.isdir(path)  # noqa: PTH112
-
-
-def exists(path: str | Path) -> bool:
-    """Whether there is anything."""
-    return os.path.exists(path)  # noqa: PTH110
-
-
-def require_file(text: str, what: str) -> None:
-    """Refuse what is certainly no file that can be read.
-
-    Raises:
-        click.UsageError: there is nothing, or a folder.
-    """
-    if is_folder(text) or not text:
-        raise click.UsageError(f"{what} {printable(text)} is a folder, expected one picture.")
-    if not exists(text):
-        raise click.UsageError(f"{what} {printable(text)} does not exist.")
-
-
-def find_sources(
-    given: Iterable[str], *, recursive: bool = False, leave_out: Path | None = None
-) -> list[Source]:
-    """The inputs from files, folders, globs and `-`.
-
-    Args:
-        given: as typed.
-        recursive: whether to look into sub-folders of folders.
-        leave_out: a folder inside a given one whose pictures are results, not inputs.
-    Raises:
-        click.UsageError: something that is not there, or a folder or pattern without pictures.
-    """
-    sources: list[Source] = []
-    for text in given:
-        path = Path(text)
-        if text == STREAM:
-            sources.append(Source(path))
-        elif is_folder(text):
-            sources += _in_folder(path, recursive, leave_out)
-        elif exists(text):
-            sources.append(_file(path))
-        elif glob.has_magic(text):
-            matches = (Path(match) for match in sorted(glob.glob(text, recursive=True)))  # noqa: PTH207
-            found = [_file(match) for match in matches if not is_folder(match)]
-            if not found:
-                raise click.UsageError(f"{printable(text)} matches no file.")
-            sources += found
-        else:
-            raise click.UsageError(f"{printable(text) or 'an empty name'} does not exist.")
-    if sum(source.is_stream for source in sources) > 1:
-        raise click.UsageError("stdin (-) can be read only once.")
-    return sources
-
-
-def _file(path: Path) -> Source:
-    # `./-` is a file of this name, not stdin.
-    return Source(path.absolute() if str(path) == STREAM else path)
-
-
-def _in_folder(folder: Path, recursive: bool, leave_out: Path | None) -> list[Source]:
-    """The pictures of a folder, but for hidden ones."""
-
-    def refuse(error: OSError) -> None:
-        raise click.UsageError(f"{printable(error.filename)} cannot be read: {error.strerror}.") from error
-
-    found: list[Source] = []
-    skipped = leave_out.resolve() if leave_out else None
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        here = Path(parent)
-        deeper = [here / name for name in folders if recursive and not name.startswith(".")]
-        folders[:] = sorted(each.name for each in deeper if not skipped or each.resolve() != skipped)
-        found += [
-            Source(here / name, here.relative_to(folder))
-            for name in sorted(names)
-            if Path(name).suffix[1:].lower() in READABLE and not name.startswith(".")
-        ]
-    if not found:
-        more = "" if recursive else " Use -r to look into its sub-folders too."
-        raise click.UsageError(f"{printable(folder)} holds no picture.{more}")
-    return found
 
 
 def plan(given: Sequence[str], choice: OutputChoice, *, command: str) -> tuple[list[Job], int]:

@@ -12,8 +12,8 @@ import click
 
 from imgtool import __version__
 from imgtool.cli import params, settings, stylize
-from imgtool.cli.batch import exists, is_file
 from imgtool.cli.console import console
+from imgtool.cli.sources import exists, is_file
 from imgtool.errors import DeviceError, ImgtoolError, WeightsError
 from imgtool.files import check_writable, printable
 from imgtool.options import StylizeOptions

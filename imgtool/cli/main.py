@@ -16,8 +16,8 @@ import click
 
 from imgtool import __version__
 from imgtool.cli import settings
-from imgtool.cli.batch import is_file
 from imgtool.cli.console import console
+from imgtool.cli.sources import is_file
 from imgtool.errors import ImgtoolError
 from imgtool.files import printable
 

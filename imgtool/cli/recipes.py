@@ -12,6 +12,7 @@ import click
 from imgtool import __version__
 from imgtool.cli import batch, params
 from imgtool.cli.console import console, to_json
+from imgtool.cli.sources import READABLE, STREAM, is_file
 from imgtool.errors import OptionError, RecipeError
 from imgtool.files import printable
 
@@ -192,7 +193,7 @@ def rerun_command(picture: str, output: str, force: bool, find: tuple[str, ...])
     from imgtool.imaging.io import read_recipe
 
     name = printable(picture)
-    if output != batch.STREAM and batch.is_file(output) and not force:
+    if output != STREAM and is_file(output) and not force:
         raise click.UsageError(f"{printable(output)} exists. Use --force to replace it.")
     recipe = read_recipe(Path(picture))
     if fault := _fault(recipe):
@@ -202,7 +203,7 @@ def rerun_command(picture: str, output: str, force: bool, find: tuple[str, ...])
         console.warn(change)
     folders = [Path(), Path(picture).parent, *map(Path, find)]
     made = (name.lower().removesuffix(batch.SIDECAR)).rpartition(".")[2]
-    if output != batch.STREAM and Path(output).suffix[1:].lower() != made:
+    if output != STREAM and Path(output).suffix[1:].lower() != made:
         console.warn(f"{name} is not a .{Path(output).suffix[1:]} file, so the bytes will differ")
     writing = [f"--output={output}", *(["--force"] if force else []), *_talk()]
     writing += [f"--format={made}"] if made in batch.FORMATS else []
@@ -306,20 +307,18 @@ def _found(item: Mapping[str, Any], folders: Sequence[Path]) -> str:
     from imgtool.files import sha256_file
 
     path, expected = Path(item["path"]), item["sha256"]
-    is_stream = item["path"] == batch.STREAM
-    named = [
-        place for folder in folders for place in (folder / path, folder / path.name) if batch.is_file(place)
-    ]
+    is_stream = item["path"] == STREAM
+    named = [place for folder in folders for place in (folder / path, folder / path.name) if is_file(place)]
     searched = folders if is_stream else folders[2:]
     others = (place for folder in searched for place in sorted(folder.iterdir()) if _may_be(place, is_stream))
     for place in [*named, *others]:
         try:
             if sha256_file(place) == expected:
-                return str(place.absolute() if str(place) == batch.STREAM else place)
+                return str(place.absolute() if str(place) == STREAM else place)
         except OSError:  # not for us to read
             continue
     if is_stream:
-        return batch.STREAM  # whose bytes are compared when they are read
+        return STREAM  # whose bytes are compared when they are read
     if named:
         reason = f"{printable(named[0])} has changed: its SHA-256 is not {printable(expected)[:12]}…"
     else:
@@ -329,4 +328,4 @@ def _found(item: Mapping[str, Any], folders: Sequence[Path]) -> str:
 
 def _may_be(place: Path, is_picture: bool) -> bool:
     """Whether a file is worth reading in search for an ingredient."""
-    return batch.is_file(place) and (not is_picture or place.suffix[1:].lower() in batch.READABLE)
+    return is_file(place) and (not is_picture or place.suffix[1:].lower() in READABLE)

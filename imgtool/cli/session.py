@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from imgtool.cli.batch import Job, Source
+from imgtool.cli.batch import Job
 from imgtool.cli.console import console
 from imgtool.cli.recipes import Ingredient, make_recipe, require_same_input, require_same_weights
+from imgtool.cli.sources import Source
 from imgtool.errors import BadImage, OutputError
 from imgtool.imaging.io import Picture, read_picture, write_picture
 from imgtool.runtime import processor

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from imgtool.cli.batch import is_file
+from imgtool.cli.sources import is_file
 from imgtool.errors import OptionError
 from imgtool.files import printable
 

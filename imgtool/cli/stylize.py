@@ -8,6 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from imgtool.cli import batch, params, settings
+from imgtool.cli.sources import exists, is_file, require_file
 from imgtool.errors import OptionError
 from imgtool.files import printable
 from imgtool.options import INITS, OPTIMIZERS, POOLS, STYLE_NETWORKS, STYLIZE_RECIPES, StylizeOptions
@@ -44,7 +45,7 @@ class WeightedFile(params.ParamType):
         if isinstance(value, tuple):
             return value
         path, _, weight = value.rpartition(":")
-        if not path or batch.exists(value):
+        if not path or exists(value):
             return value, 1.0
         try:
             return path, float(weight)
@@ -197,7 +198,7 @@ def contents_and_styles(
         content, style = pictures
         pictures, styles = [content], [(style, 1.0)]
     for path, weight in styles:
-        batch.require_file(path, "style")
+        require_file(path, "style")
         if not 0 < weight < float("inf"):
             raise click.UsageError(f"weight of style {printable(path)} must be above 0, got {weight:g}.")
     return pictures, styles
@@ -217,13 +218,13 @@ def _require_pairs(
             f"{len(style_masks)} --style-mask for {len(content_masks)} --content-mask; give pairs."
         )
     for mask in (*content_masks, *style_masks):
-        batch.require_file(mask, "mask")
+        require_file(mask, "mask")
 
 
 def options_of(values: dict[str, Any]) -> StylizeOptions:
     """The task's options, from those of the command that were given; weights by name are a network."""
     init, weights = values["init"], values["weights"]
-    if init not in (None, *INITS) and not batch.is_file(init):
+    if init not in (None, *INITS) and not is_file(init):
         raise OptionError("init", f"no file {printable(init)!r}, and none of {', '.join(INITS)}")
     if weights in STYLE_NETWORKS:
         if values["network"] not in (None, weights):

@@ -5,8 +5,9 @@ import click
 import pytest
 
 from imgtool.cli import batch
-from imgtool.cli.batch import Job, OutputChoice, Source, find_sources, plan, run
+from imgtool.cli.batch import Job, OutputChoice, plan, run
 from imgtool.cli.console import console
+from imgtool.cli.sources import Source
 from imgtool.errors import BadImage, DeviceError, OutputError, WeightsError
 from imgtool.imaging import encode
 
@@ -33,65 +34,16 @@ def test_formats_are_those_of_imaging():
     assert set(batch.EMBEDS_NO_RECIPE) == {name for name in encode.FORMATS if not encode.FORMATS[name].recipe}
 
 
-class TestSources:
-    def test_files_folders_globs_and_stdin(self):
-        touch("a.png", "in/b.JPG", "in/c.webp", "in/notes.txt", "in/.hidden.png", "in/deep/d.png")
-        found = find_sources(["a.png", "in", "-", "in/d*/*.png"])
-        assert [str(source) for source in found] == [
-            "a.png",
-            "in/b.JPG",
-            "in/c.webp",
-            "stdin",
-            "in/deep/d.png",
-        ]
-
-    def test_recursion_goes_into_folders_that_are_not_hidden(self):
-        touch("in/b.png", "in/deep/er/d.png", "in/.cache/e.png")
-        found = find_sources(["in"], recursive=True)
-        assert [str(source.inside) for source in found] == [".", "deep/er"]
-
+class TestNames:
     def test_results_of_an_earlier_run_are_no_inputs(self):
         touch("in/b.png", "in/out/b.png")
         assert outputs(["in"], recursive=True, output="in/out", force=True) == ["in/out/b.png"]
 
-    @pytest.mark.parametrize(
-        ("given", "message"),
-        [
-            (["gone.png"], "gone.png does not exist"),
-            (["*.gone"], "*.gone matches no file"),
-            (["empty"], "empty holds no picture. Use -r"),
-            (["empt*"], "empt* matches no file"),
-            (["-", "-"], "stdin (-) can be read only once"),
-            (["two\nlines"], r"two\nlines does not exist"),
-            (["a\0b"], r"a\x00b does not exist"),
-            (["x" * 5000], "xxx does not exist"),
-            ([""], "an empty name does not exist"),
-        ],
-    )
-    def test_refusals(self, given, message):
-        Path("empty").mkdir()
-        assert message in refusal(given)
-
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-    def test_unreadable_folder(self):
-        Path("locked").mkdir(mode=0)
-        assert "locked cannot be read" in refusal(["locked"])
-
-    def test_a_file_called_dash_is_not_stdin(self):
-        touch("-")
-        (source,) = find_sources(["./-"])
-        assert not source.is_stream
-
     @pytest.mark.parametrize("name", [b"\xff.png", b"two\nlines.png", b"-v.png", "ü ☃.png".encode()])
     def test_strange_names(self, name):
         touch(os.fsdecode(name))
-        (source,) = find_sources([os.fsdecode(name)])
-        assert source.path.read_bytes() == b""
-        assert str(source).isprintable()
         assert outputs([os.fsdecode(name)]) == [f"{Path(os.fsdecode(name)).stem}-stylize.png"]
 
-
-class TestNames:
     def test_default_is_in_the_current_folder(self):
         touch("in/a.jpg")
         assert outputs(["in/a.jpg"]) == ["a-stylize.png"]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imgtool.cli.batch import Job, Source
+from imgtool.cli.batch import Job
 from imgtool.cli.session import Session
+from imgtool.cli.sources import Source
 from imgtool.errors import BadImage, OutputError
 
 VALUES = {
