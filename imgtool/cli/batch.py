@@ -5,9 +5,9 @@ import os
 import string
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 
@@ -24,11 +24,26 @@ SIDECAR = ".json"
 
 @dataclass(frozen=True)
 class Job:
-    """One input and where its result goes; `output` is `-` for stdout, in the format `format`."""
+    """One input and where its results go.
+
+    Attributes:
+        source: the input.
+        outputs: by kind, most often a single one; `-` for stdout.
+        format: of stdout.
+    """
 
     source: Source
-    output: Path
+    outputs: Mapping[str, Path]
     format: str = "png"
+
+    @property
+    def output(self) -> Path:
+        """The output; the first one of several."""
+        return next(iter(self.outputs.values()))
+
+    def of(self, kind: str) -> Self:
+        """The same job with one of its outputs alone."""
+        return replace(self, outputs={kind: self.outputs[kind]})
 
     @property
     def to_stream(self) -> bool:
@@ -41,7 +56,7 @@ class Job:
         return self.output.with_name(stem + ending)
 
     def __str__(self) -> str:
-        return "stdout" if self.to_stream else printable(self.output)
+        return "stdout" if self.to_stream else ", ".join(map(printable, self.outputs.values()))
 
 
 @dataclass(frozen=True)
@@ -70,38 +85,57 @@ class OutputChoice:
     also_read: tuple[str, ...] = ()
 
 
-def plan(given: Sequence[str], choice: OutputChoice, *, command: str) -> tuple[list[Job], int]:
+def plan(
+    given: Sequence[str],
+    choice: OutputChoice,
+    *,
+    command: str,
+    kinds: Sequence[str] | None = None,
+    formats: Sequence[str] = FORMATS,
+) -> tuple[list[Job], int]:
     """Which result goes where; nothing is written or overwritten yet.
 
     Args:
         given: files, folders, globs and `-`, as typed.
         choice: what the user said about outputs.
         command: the command's name, for default names.
+        kinds: what is made of each input, one output each; by default one that is called as the command.
+        formats: suffixes that can be written.
     Returns:
-        The jobs to do, and how many more `--skip-existing` finds done.
+        The jobs to do, each with the outputs that are to be made, and how many more inputs `--skip-existing`
+        finds done.
     Raises:
-        click.UsageError: an input that is not there, two inputs for one output, an output that is an input or
+        click.UsageError: an input that is not there, two results for one output, an output that is an input or
             exists or has no known format, stdout on a terminal.
         OutputError: a place that cannot be written.
     """
+    kinds = kinds or (command,)
     many_given = len(given) > 1 or is_folder(given[0])
     folder = Path(choice.output) if choice.output and choice.output != STREAM else None
     sources = find_sources(given, recursive=choice.recursive, leave_out=folder)
-    many = many_given or len(sources) > 1
+    many = many_given or len(sources) > 1 or len(kinds) > 1
+    _require_room(choice, many, formats)
     jobs = [
-        Job(source, _target(source, choice, command, many, index), choice.format)
+        _job(source, choice, many, kinds, {"command": command, "kind": command, "index": _Index(index)})
         for index, source in enumerate(sources, start=1)
     ]
     for job in jobs:
-        _require_format(job, choice)
+        _require_formats(job, choice, formats)
     _refuse_collisions(jobs, choice)
     if choice.skip_existing:
-        jobs = [job for job in jobs if job.to_stream or not is_file(job.output)]
+        jobs = [rest for job in jobs if (rest := _unmade(job)).outputs]
     for job in jobs:
         _require_free(job, choice)
         if not job.to_stream:
-            check_writable(job.output)
+            for output in job.outputs.values():
+                check_writable(output)
     return jobs, len(sources) - len(jobs)
+
+
+def _unmade(job: Job) -> Job:
+    """A job with those outputs that are not there yet."""
+    missing = {kind: path for kind, path in job.outputs.items() if job.to_stream or not is_file(path)}
+    return replace(job, outputs=missing)
 
 
 class _Index(int):
@@ -111,25 +145,41 @@ class _Index(int):
         return format(int(self), spec or "04d")
 
 
-def _target(source: Source, choice: OutputChoice, command: str, many: bool, index: int) -> Path:
-    """The output of one input."""
+def _require_room(choice: OutputChoice, many: bool, formats: Sequence[str]) -> None:
+    """Refuse an output that is no name, or that is a single one where there are many results."""
     output = choice.output
     if "\0" in (output or "") + (choice.name or "") or output == "":
         raise click.UsageError("an output's name is empty or has a null character.")
+    if output is None or not (many or choice.name):
+        return
+    shown = printable(output)
     if output == STREAM:
         if many:
-            raise click.UsageError("-o - takes one input.")
-        return Path(STREAM)
-    inside = output is not None and (many or output.endswith(("/", os.sep)) or is_folder(output))
-    if output is not None and not inside and choice.name is None:
-        return Path(output)
-    if output is not None and is_file(output):
-        raise click.UsageError(
-            f"{printable(output)} is a file; -o takes a folder for several inputs or --name."
-        )
-    template = choice.name or ("{stem}" if inside else "{stem}-{command}") + f".{choice.format}"
-    fields = {"stem": source.stem, "name": source.name, "command": command, "kind": command}
-    return Path(output or ".") / source.inside / _fill(template, {**fields, "index": _Index(index)})
+            raise click.UsageError("-o - takes one input and makes one output.")
+    elif is_file(output):
+        raise click.UsageError(f"{shown} is a file; -o takes a folder for several outputs or --name.")
+    elif choice.name is None and Path(output).suffix[1:].lower() in formats and not _means_folder(output):
+        raise click.UsageError(f"{shown} is one file for several outputs; use {shown}/ for a folder.")
+
+
+def _means_folder(output: str) -> bool:
+    return output.endswith(("/", os.sep)) or is_folder(output)
+
+
+def _job(
+    source: Source, choice: OutputChoice, many: bool, kinds: Sequence[str], fields: Mapping[str, object]
+) -> Job:
+    """One input with its outputs, one a kind."""
+    output = choice.output
+    inside = output is not None and (many or _means_folder(output))
+    if output is not None and (output == STREAM or not (inside or choice.name)):
+        return Job(source, {kinds[0]: Path(output)}, choice.format)
+    default = ("{stem}" if inside else "{stem}-{command}") + ("-{kind}" if len(kinds) > 1 else "")
+    template = choice.name or f"{default}.{choice.format}"
+    folder = Path(output or ".") / source.inside
+    fields = {"stem": source.stem, "name": source.name, **fields}
+    outputs = {kind: folder / _fill(template, {**fields, "kind": kind}) for kind in kinds}
+    return Job(source, outputs, choice.format)
 
 
 def _fill(template: str, fields: Mapping[str, object]) -> str:
@@ -148,34 +198,35 @@ def _fill(template: str, fields: Mapping[str, object]) -> str:
     raise click.UsageError(f"--name {printable(template)!r} is no template; use {known}.")
 
 
-def _require_format(job: Job, choice: OutputChoice) -> None:
-    """Refuse a name that tells no format that can be written."""
-    suffix = job.output.suffix[1:].lower()
-    if job.to_stream or suffix in FORMATS:
-        return
-    found = f"unknown suffix .{printable(suffix)}" if suffix else "no suffix"
-    known = " ".join(f".{each}" for each in FORMATS)
-    folder = f", or {printable(job.output)}/ for a folder" if choice.name is None and not suffix else ""
-    raise click.UsageError(f"{job} has {found}; use one of {known}{folder}.")
+def _require_formats(job: Job, choice: OutputChoice, formats: Sequence[str]) -> None:
+    """Refuse names that tell no format that can be written."""
+    for output in () if job.to_stream else job.outputs.values():
+        suffix = output.suffix[1:].lower()
+        if suffix in formats:
+            continue
+        shown = printable(output)
+        found = f"unknown suffix .{printable(suffix)}" if suffix else "no suffix"
+        known = " ".join(f".{each}" for each in formats)
+        folder = f", or {shown}/ for a folder" if choice.name is None and not suffix else ""
+        raise click.UsageError(f"{shown} has {found}; use one of {known}{folder}.")
 
 
 def _files_of(job: Job, choice: OutputChoice) -> Iterator[Path]:
     """All files that a job writes; where an ending has a *, those that are there already."""
-    if job.to_stream:
-        return
-    yield job.output
-    endings = dict.fromkeys(choice.beside)
-    if job.output.suffix[1:].lower() in EMBEDS_NO_RECIPE:
-        endings[SIDECAR] = None
-    for ending in endings:
-        if "*" in ending:
-            yield from map(Path, sorted(glob.glob(glob.escape(str(job.beside(""))) + ending)))  # noqa: PTH207
-        else:
-            yield job.beside(ending)
+    for one in () if job.to_stream else map(job.of, job.outputs):
+        yield one.output
+        endings = dict.fromkeys(choice.beside)
+        if one.output.suffix[1:].lower() in EMBEDS_NO_RECIPE:
+            endings[SIDECAR] = None
+        for ending in endings:
+            if "*" in ending:
+                yield from map(Path, sorted(glob.glob(glob.escape(str(one.beside(""))) + ending)))  # noqa: PTH207
+            else:
+                yield one.beside(ending)
 
 
 def _refuse_collisions(jobs: Sequence[Job], choice: OutputChoice) -> None:
-    """Refuse two inputs for one output, and outputs that are inputs."""
+    """Refuse two results for one output, and outputs that are inputs."""
     inputs = [job.source.path for job in jobs if not job.source.is_stream]
     read = {_identity(path) for path in (*inputs, *map(Path, choice.also_read))}
     taken: dict[object, Job] = {}
@@ -183,7 +234,7 @@ def _refuse_collisions(jobs: Sequence[Job], choice: OutputChoice) -> None:
         for path in _files_of(job, choice):
             identity = _identity(path)
             if identity in taken:
-                raise click.UsageError(_both(taken[identity].source, job.source, path))
+                raise click.UsageError(_both(taken[identity], job, path))
             if identity in read:
                 raise click.UsageError(f"{printable(path)} would replace an input; choose another output.")
             taken[identity] = job
@@ -198,11 +249,16 @@ def _identity(path: Path) -> object:
     return (status.st_dev, status.st_ino)
 
 
-def _both(first: Source, second: Source, output: Path) -> str:
-    if first.path == second.path:
-        return f"{first} is given twice."
-    cure = "{name}.png" if first.path.name != second.path.name else "{index}-{name}.png"
-    return f"{first} and {second} would both be written to {printable(output)}. Use --name '{cure}'."
+def _both(first: Job, second: Job, output: Path) -> str:
+    one, other = first.source, second.source
+    if one.path == other.path and first is not second:
+        return f"{one} is given twice."
+    cure = "{name}" if one.path.name != other.path.name else "{stem}" if first is second else "{index}-{name}"
+    cure += "-{kind}.png" if len(first.outputs) > 1 else ".png"
+    what = (
+        f"{one} and {other} would both" if first is not second else f"all of {', '.join(first.outputs)} would"
+    )
+    return f"{what} be written to {printable(output)}. Use --name '{cure}'."
 
 
 def _require_free(job: Job, choice: OutputChoice) -> None:
@@ -222,8 +278,9 @@ def _require_free(job: Job, choice: OutputChoice) -> None:
             )
 
 
-# Does one job and returns the fields of its `--json` line. An "error" among them means that a result was
-# saved but is not what was asked for; an "interrupted", that a signal cut the work short, to be raised again.
+# Does one job and returns the fields of its `--json` lines, of which each output has one. An "error" among
+# them means that a result was saved but is not what was asked for; an "interrupted", that a signal cut the
+# work short, to be raised again.
 Work = Callable[[Job], dict[str, Any]]
 
 
@@ -251,7 +308,8 @@ def run(
             counts["failed"] = len(failures)
             interrupted = fields.pop("interrupted", None)
             counts["done"] += not fields.get("error") and not interrupted
-            console.record({"input": str(job.source.path), "output": str(job.output), **fields})
+            for record in _records(job, fields):
+                console.record(record)
             if interrupted:
                 if job is not jobs[-1]:
                     console.say(
@@ -268,6 +326,14 @@ def run(
     return (
         failures[0] if failures and not counts["done"] and len(set(failures)) == 1 else min(1, len(failures))
     )
+
+
+def _records(job: Job, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The `--json` lines of a job: one for each output, or one for its failure."""
+    given = {"input": str(job.source.path)}
+    if fields.get("output", job) is None:
+        return [{**given, **fields}]
+    return [{**given, "output": str(path), "kind": kind, **fields} for kind, path in job.outputs.items()]
 
 
 def _do(work: Work, job: Job, failures: list[int]) -> dict[str, Any]:

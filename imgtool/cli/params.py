@@ -3,7 +3,7 @@
 A parameter is called as its long option is, so that settings and recipes can name it as it is typed.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -94,6 +94,28 @@ class Device(ParamType):
         self.fail(f"{value!r} is no device; choose auto, cpu, cuda, cuda:N or mps.", param, ctx)
 
 
+class Repeatable(click.Command):
+    """A command whose outputs can be made again from their recipes.
+
+    Args:
+        files: its options that name files, whose SHA-256 a recipe holds, each with the words that are none.
+        extras: its options that say what is written besides the result.
+    """
+
+    def __init__(
+        self, *args: Any, files: Mapping[str, Collection[str]], extras: Collection[str] = (), **more: Any
+    ) -> None:
+        super().__init__(*args, **more)
+        self.files, self.extras = files, extras
+
+    def is_knob(self, option: click.Option, value: Any) -> bool:
+        """Whether a recipe may set an option: it says how a picture is made, not what is read and written."""
+        name = str(option.name)
+        if name in self.files:
+            return value is None or value in self.files[name]
+        return name not in (*OUTPUT, *TALK, *self.extras)
+
+
 def together(*options: Callable[[F], F]) -> Callable[[F], F]:
     """Several option decorators as one, listed in the help in this order."""
 
@@ -144,9 +166,13 @@ machine = together(
 )
 
 
-def output(function: F) -> F:
-    """-o, --name, --format, --force, --skip-existing, --fail-fast and -r; `output_choice` gathers them."""
-    options = together(
+def output(formats: Sequence[str] = FORMATS) -> Callable[[F], F]:
+    """-o, --name, --format, --force, --skip-existing, --fail-fast and -r; `output_choice` gathers them.
+
+    Args:
+        formats: suffixes that the command can write.
+    """
+    return together(
         click.option(
             "-o",
             "--output",
@@ -160,7 +186,7 @@ def output(function: F) -> F:
         ),
         click.option(
             "--format",
-            type=click.Choice(FORMATS),
+            type=click.Choice(formats),
             default="png",
             show_default=True,
             help="Format where no file name tells it.",
@@ -170,7 +196,6 @@ def output(function: F) -> F:
         click.option("--fail-fast", is_flag=True, help="Stop at the first input that fails."),
         click.option("-r", "--recursive", is_flag=True, help="Look into sub-folders of folders."),
     )
-    return options(function)
 
 
 def output_choice(

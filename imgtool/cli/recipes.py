@@ -18,8 +18,6 @@ from imgtool.files import printable
 
 PACKAGES = ("torch", "numpy", "pillow")
 FORMAT = 1
-# Commands whose outputs can be made again, and of their options those that name files and so need a SHA-256.
-REPEATABLE = {"stylize": ("style", "content_mask", "style_mask", "init", "weights")}
 
 
 @dataclass(frozen=True)
@@ -189,16 +187,16 @@ def rerun_command(picture: str, output: str, force: bool, find: tuple[str, ...])
       imgtool rerun out.png -o again.png
       imgtool rerun out.png -o again.png --find ~/photos --find paintings
     """
-    from imgtool.cli.main import cli
     from imgtool.imaging.io import read_recipe
 
     name = printable(picture)
     if output != STREAM and is_file(output) and not force:
         raise click.UsageError(f"{printable(output)} exists. Use --force to replace it.")
     recipe = read_recipe(Path(picture))
-    if fault := _fault(recipe):
+    command = _command(recipe.get("command"))
+    fault = _fault(recipe) or (None if command else f"there is no making again of {recipe.get('command')!r}")
+    if fault or not command:
         raise RecipeError(f"{name}: its recipe cannot be run: {fault}")
-    command = cli.commands[recipe["command"]]
     for change in _changes(recipe):
         console.warn(change)
     folders = [Path(), Path(picture).parent, *map(Path, find)]
@@ -206,7 +204,7 @@ def rerun_command(picture: str, output: str, force: bool, find: tuple[str, ...])
     if output != STREAM and Path(output).suffix[1:].lower() != made:
         console.warn(f"{name} is not a .{Path(output).suffix[1:]} file, so the bytes will differ")
     writing = [f"--output={output}", *(["--force"] if force else []), *_talk()]
-    writing += [f"--format={made}"] if made in batch.FORMATS else []
+    writing += [f"--format={made}"] if made in _formats(command) else []
     try:
         arguments = [*writing, *_arguments(command, recipe, folders)]
         console.detail(f"imgtool {recipe['command']} {printable(' '.join(arguments))}")
@@ -221,6 +219,20 @@ def rerun_command(picture: str, output: str, force: bool, find: tuple[str, ...])
             raise RecipeError(f"{name}: its recipe cannot be run: {error.message}") from error
 
 
+def _command(name: object) -> params.Repeatable | None:
+    """The command of a recipe, which a stranger may have written; None if it makes nothing again."""
+    from imgtool.cli.main import cli
+
+    command = cli.commands.get(name) if isinstance(name, str) else None
+    return command if isinstance(command, params.Repeatable) else None
+
+
+def _formats(command: click.Command) -> Sequence[str]:
+    """What the command can write."""
+    kinds = [param.type for param in command.params if param.name == "format"]
+    return [str(choice) for kind in kinds if isinstance(kind, click.Choice) for choice in kind.choices]
+
+
 def _talk() -> list[str]:
     """How this command was told to talk, for the one that it calls."""
     words = [name for name, wanted in (("--quiet", console.quiet), ("--json", console.json)) if wanted]
@@ -231,8 +243,6 @@ def _fault(recipe: Mapping[str, Any]) -> str | None:
     """What is wrong with a recipe, which a stranger may have written; None if it can be run."""
     if recipe.get("format") != FORMAT or not isinstance(recipe.get("imgtool"), str):
         return f"it is of format {recipe.get('format')!r}, this version repeats format {FORMAT}"
-    if recipe.get("command") not in (*REPEATABLE,):
-        return f"there is no making again of {recipe.get('command')!r}"
     options, made_with = recipe.get("options"), recipe.get("versions")
     if not isinstance(options, dict) or not isinstance(made_with, dict):
         return "its options or versions are no objects"
@@ -263,39 +273,28 @@ def _changes(recipe: Mapping[str, Any]) -> Iterator[str]:
             yield f"made with {name} {made_with}, here is {version}: the bytes may differ"
 
 
-def _arguments(command: click.Command, recipe: Mapping[str, Any], folders: Sequence[Path]) -> list[str]:
+def _arguments(command: params.Repeatable, recipe: Mapping[str, Any], folders: Sequence[Path]) -> list[str]:
     """The recipe as a command line, options first."""
     known = {str(param.name): param for param in command.params}
-    files = REPEATABLE[recipe["command"]]
     words, positional = [], []
     for item in recipe["inputs"]:
         param = known.get(item["param"])
         if isinstance(param, click.Argument):
             positional.append(_found(item, folders))
-        elif isinstance(param, click.Option) and param.name in files:
+        elif isinstance(param, click.Option) and param.name in command.files:
             weight = f":{item['weight']!r}" if "weight" in item else ""
             words.append(f"{param.opts[-1]}={_found(item, folders)}{weight}")
         else:
             raise RecipeError(f"the recipe's input {item['param']!r} is unknown to {recipe['command']}")
     for name, value in recipe["options"].items():
         param = known.get(name)
-        if not isinstance(param, click.Option) or not _is_knob(param, value, files):
+        if not isinstance(param, click.Option) or not command.is_knob(param, value):
             raise RecipeError(f"the recipe's option {name!r} is unknown to {recipe['command']}")
         try:
             words += params.typed(param, value)
         except TypeError as error:
             raise RecipeError(f"the recipe's option {name!r} has a value that cannot be typed") from error
     return [*words, "--", *positional]
-
-
-def _is_knob(option: click.Option, value: Any, files: Sequence[str]) -> bool:
-    """Whether a recipe may set an option: it says how a picture is made, not what is read and written."""
-    from imgtool.cli.stylize import EXTRAS
-    from imgtool.options import INITS
-
-    if option.name in files:
-        return value is None or (option.name == "init" and value in INITS)
-    return option.name not in (*params.OUTPUT, *params.TALK, *EXTRAS)
 
 
 def _found(item: Mapping[str, Any], folders: Sequence[Path]) -> str:

@@ -14,8 +14,9 @@ from imgtool.files import printable
 from imgtool.options import INITS, OPTIMIZERS, POOLS, STYLE_NETWORKS, STYLIZE_RECIPES, StylizeOptions
 from imgtool.runtime import processor
 
-# Of its options, those that say what is written besides the result.
-EXTRAS = ("save_every", "sheet", "sidecar")
+# Options that name files, with the words that are none; files written besides the result, by their options.
+FILES = {"style": (), "content_mask": (), "style_mask": (), "init": INITS, "weights": ()}
+BESIDE = {"save_every": "-step*.png", "sheet": "-sheet.png", "sidecar": batch.SIDECAR}
 
 
 class Size(params.ParamType):
@@ -71,7 +72,13 @@ def knob(name: str, *, type: Any, help: str, **more: Any) -> Callable[[params.F]
     return click.option(name, type=type, help=f"{help}  [default: {default(field)}]", **more)
 
 
-@click.command("stylize", short_help="Repaint a photo in the style of a painting.")
+@click.command(
+    "stylize",
+    cls=params.Repeatable,
+    files=FILES,
+    extras=BESIDE,
+    short_help="Repaint a photo in the style of a painting.",
+)
 @click.argument("pictures", nargs=-1, required=True, metavar="CONTENT… [STYLE]", type=click.Path())
 @click.option(
     "--style",
@@ -80,7 +87,7 @@ def knob(name: str, *, type: Any, help: str, **more: Any) -> Callable[[params.F]
     metavar="FILE[:WEIGHT]",
     help="A style picture; may be repeated. With it every positional picture is a content.",
 )
-@params.output
+@params.output()
 @knob("--size", type=Size(), help="Longest side of the result in pixels, or full.")
 @knob("--steps", type=params.Numbers(), help="Steps of every scale, or of each with commas, coarse to fine.")
 @click.option(
@@ -160,10 +167,9 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
         options = options_of(values)
     init = [] if options.init in INITS else [options.init]
     weights = [values["weights"]] if values["weights"] else []
-    endings = {"save_every": "-step*.png", "sheet": "-sheet.png", "sidecar": batch.SIDECAR}
     choice = params.output_choice(
         values,
-        beside=[endings[name] for name in EXTRAS if values[name]],
+        beside=[ending for name, ending in BESIDE.items() if values[name]],
         also_read=[
             *(path for path, _ in styles),
             *values["content_mask"],

@@ -166,6 +166,77 @@ class TestClobber:
         assert [path.name for path in folder.iterdir()] == ["a.jpg"]
 
 
+class TestKinds:
+    """A command that makes several outputs of one input, or one that is not called as the command."""
+
+    def plan(self, given, *, kinds=("fuse", "side1"), formats=batch.FORMATS, **choice):
+        jobs, skipped = plan(given, OutputChoice(**choice), command="edges", kinds=kinds, formats=formats)
+        return [{kind: str(path) for kind, path in job.outputs.items()} for job in jobs], skipped
+
+    def refusal(self, given, **choice):
+        with pytest.raises(click.UsageError) as caught:
+            self.plan(given, **choice)
+        return caught.value.message
+
+    def test_default_names_tell_them_apart(self):
+        touch("in/a.jpg")
+        (one,), _ = self.plan(["in/a.jpg"])
+        assert one == {"fuse": "a-edges-fuse.png", "side1": "a-edges-side1.png"}
+        (one,), _ = self.plan(["in"], output="out")
+        assert one == {"fuse": "out/a-fuse.png", "side1": "out/a-side1.png"}
+
+    def test_a_single_kind_has_the_command_s_name_unless_a_template_asks(self):
+        touch("a.jpg")
+        (one,), _ = self.plan(["a.jpg"], kinds=("thin",))
+        assert one == {"thin": "a-edges.png"}
+        (one,), _ = self.plan(["a.jpg"], kinds=("thin",), name="{stem}-{kind}.webp")
+        assert one == {"thin": "a-thin.webp"}
+        (one,), _ = self.plan(["a.jpg"], kinds=("thin",), output="b.png")
+        assert one == {"thin": "b.png"}
+
+    def test_one_file_for_several(self):
+        touch("a.jpg", "b.jpg")
+        assert "o.png is one file for several outputs; use o.png/" in self.refusal(["a.jpg"], output="o.png")
+        assert "one file for several" in self.refusal(["a.jpg", "b.jpg"], output="o.png", kinds=("thin",))
+        assert self.plan(["a.jpg"], output="o.png/")[0] == [
+            {"fuse": "o.png/a-fuse.png", "side1": "o.png/a-side1.png"}
+        ]
+        assert "makes one output" in self.refusal(["a.jpg"], output="-")
+        message = self.refusal(["a.jpg"], name="{stem}-x.png")
+        assert "all of fuse, side1 would be written to a-x.png. Use --name '{stem}-{kind}.png'" in message
+
+    def test_two_inputs_for_one_output(self):
+        touch("a.jpg", "a.png", "x/a.jpg")
+        assert "--name '{name}-{kind}.png'" in self.refusal(["a.jpg", "a.png"], output="out")
+        assert "--name '{index}-{name}-{kind}.png'" in self.refusal(["a.jpg", "x/a.jpg"], output="out")
+        assert "given twice" in self.refusal(["a.jpg", "a.jpg"], output="out")
+
+    def test_existing_outputs(self):
+        touch("a.jpg", "b.jpg", "out/a-fuse.png", "out/b-fuse.png", "out/b-side1.png")
+        assert "out/a-fuse.png exists" in self.refusal(["a.jpg", "b.jpg"], output="out")
+        jobs, skipped = self.plan(["a.jpg", "b.jpg"], output="out", skip_existing=True)
+        assert (jobs, skipped) == ([{"side1": "out/a-side1.png"}], 1)
+
+    def test_files_beside_each(self):
+        touch("a.jpg", "a-edges-side1-sheet.png", "a-edges-side1.bmp.json")
+        assert "side1-sheet.png exists" in self.refusal(["a.jpg"], beside=("-sheet.png",))
+        assert "side1.bmp.json exists" in self.refusal(["a.jpg"], format="bmp")
+
+    def test_other_formats(self):
+        touch("a.jpg")
+        assert "unknown suffix .svg" in self.refusal(["a.jpg"], kinds=("lines",), output="a.svg")
+        svg = {"formats": (*batch.FORMATS, "svg"), "kinds": ("lines",)}
+        assert self.plan(["a.jpg"], output="a.svg", **svg)[0] == [{"lines": "a.svg"}]
+        assert self.plan(["a.jpg"], format="svg", **svg)[0] == [{"lines": "a-edges.svg"}]
+        assert ".avif .svg" in self.refusal(["a.jpg"], output="a.xyz", **svg)
+
+    def test_one_output_alone(self):
+        job = Job(Source(Path("a.jpg")), {"fuse": Path("a.png"), "side1": Path("b.png")}, "webp")
+        assert str(job) == "a.png, b.png"
+        assert job.of("side1") == Job(job.source, {"side1": Path("b.png")}, "webp")
+        assert job.of("side1").beside("-sheet.png") == Path("b-sheet.png")
+
+
 class TestRun:
     @pytest.fixture(autouse=True)
     def as_json(self):
@@ -174,7 +245,8 @@ class TestRun:
     def work(self, results, capsys, **options):
         """Runs one job a result, and returns the exit code, the records and stderr."""
         jobs = [
-            Job(Source(Path(f"{number}.png")), Path(f"out/{number}.png")) for number in range(len(results))
+            Job(Source(Path(f"{number}.png")), {"x": Path(f"out/{number}.png")})
+            for number in range(len(results))
         ]
 
         def do(job):
@@ -200,6 +272,22 @@ class TestRun:
         assert records[-1] == {"summary": {"done": 2, "skipped": 2, "failed": 1}}
         assert talk == ["error: 1.png: no picture", "2 done, 2 skipped, 1 failed"]
 
+    def test_each_output_has_a_line_and_a_failure_one(self, capsys):
+        job = Job(Source(Path("a.jpg")), {"fuse": Path("a.png"), "side1": Path("b.png")})
+        assert run([job], lambda: lambda job: {"width": 3}) == 0
+        records, _ = self.told(capsys)
+        assert records[:-1] == [
+            {"input": "a.jpg", "output": "a.png", "kind": "fuse", "width": 3},
+            {"input": "a.jpg", "output": "b.png", "kind": "side1", "width": 3},
+        ]
+        assert records[-1]["summary"]["done"] == 1
+
+        def fail(job):
+            raise BadImage("a.jpg", "no picture")
+
+        assert run([job], lambda: fail) == 1
+        assert self.told(capsys)[0][0] == {"input": "a.jpg", "output": None, "error": "a.jpg: no picture"}
+
     def test_names_the_input(self, capsys):
         assert self.work([DeviceError("out of memory", hint="--size 64")], capsys)[2] == [
             "error: 0.png: out of memory. Try: --size 64"
@@ -224,7 +312,7 @@ class TestRun:
             raise WeightsError("no weights")
 
         with pytest.raises(WeightsError):
-            run([Job(Source(Path("a.png")), Path("b.png"))] * 3, prepare)
+            run([Job(Source(Path("a.png")), {"x": Path("b.png")})] * 3, prepare)
         records, talk = self.told(capsys)
         assert records == [{"summary": {"done": 0, "skipped": 0, "failed": 3}}]
         assert talk == []  # the reason is told where it is caught

@@ -2,6 +2,7 @@ import click
 import pytest
 
 from imgtool.cli import params
+from imgtool.cli.batch import FORMATS
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,35 @@ def test_numbers_and_weights():
     assert params.Numbers().convert("1,20", None, None) == (1, 20)
     assert params.Weighted().convert("a, b:0.5", None, None) == {"a": 1, "b": 0.5}
     assert params.Device().convert("cuda:01", None, None) == "cuda:1"
+
+
+def test_a_recipe_sets_only_how_a_picture_is_made():
+    command = params.Repeatable("x", files={"init": ("noise",), "weights": ()}, extras=("sheet",))
+
+    def is_knob(name, value):
+        return command.is_knob(click.Option([f"--{name}"]), value)
+
+    assert is_knob("steps", 3)
+    assert is_knob("init", "noise")
+    assert is_knob("weights", None)
+    for name, value in (
+        ("init", "a.png"),
+        ("weights", "noise"),
+        ("sheet", True),
+        ("output", "b"),
+        ("json", 1),
+    ):
+        assert not is_knob(name, value), name
+
+
+@pytest.mark.parametrize(("formats", "has_svg"), [((), False), (((*FORMATS, "svg"),), True)])
+def test_formats_are_the_command_s(formats, has_svg):
+    (option,) = [
+        param
+        for param in click.command()(params.output(*formats)(lambda **_: None)).params
+        if param.name == "format"
+    ]
+    assert ("svg" in option.type.choices) == has_svg
 
 
 def test_values_can_be_typed_again():

@@ -79,7 +79,7 @@ def test_notes_are_told(session, folder, capsys):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
 def test_stdout_that_is_full(session, pictures, monkeypatch):
     picture, _ = session.read("photo.png", "pictures")
-    job = Job(Source(Path("photo.png")), Path("-"))
+    job = Job(Source(Path("photo.png")), {"stylize": Path("-")})
     stream = Path("/dev/full").open("w")  # noqa: SIM115, closing it fails
     monkeypatch.setattr(sys, "stdout", stream)
     with pytest.raises(OutputError, match="cannot write stdout: no space left on device"):
