@@ -49,6 +49,30 @@ def trace(thinned: NDArray[np.bool_], *, min_pixels: int = 1) -> list[Polyline]:
     return paths
 
 
+def pruned(thinned: NDArray[np.bool_], spur_px: int = 3) -> NDArray[np.bool_]:
+    """A thin mask without the short branches that thinning leaves beside a line.
+
+    The shortest go first, as a line that has lost its spurs has no junctions there, and keeps its own end.
+
+    Args:
+        thinned: (H, W).
+        spur_px: branches of a junction that end freely within so many steps are cut off.
+    """
+    kept = thinned.copy()
+    for steps in range(1, spur_px + 1):
+        paths = trace(kept)
+        if not paths:
+            break
+        ends = np.concatenate([path[[0, -1]] for path in paths])
+        _, place, counts = np.unique(ends, axis=0, return_inverse=True, return_counts=True)
+        meeting = counts[place].reshape(-1, 2)  # how many paths end where each begins, and where it ends
+        short = np.array([len(path) <= steps + 1 for path in paths])
+        for index in np.flatnonzero(short & (meeting.min(1) == 1) & (meeting.max(1) > 2)):
+            path, free = paths[index], slice(0, -1) if meeting[index, 0] == 1 else slice(1, None)
+            kept[path[free, 1], path[free, 0]] = False
+    return kept
+
+
 def _neighbours(keys: NDArray[np.int64], stride: int) -> NDArray[np.int32]:
     """(P, 8) indices of each pixel's neighbours, -1 where there is none.
 

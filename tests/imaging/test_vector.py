@@ -17,6 +17,7 @@ from imgtool.imaging.recipes import from_json, to_json
 from imgtool.imaging.vector import (
     beziers,
     is_closed,
+    pruned,
     simplify,
     strengths,
     svg,
@@ -53,7 +54,7 @@ def circle(radius=20):
     return found
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(masks)
 def test_paths_cover_a_mask_exactly(thinned):
     paths = trace(thinned)
@@ -62,7 +63,7 @@ def test_paths_cover_a_mask_exactly(thinned):
     assert all((step == 1).all() for step in steps)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(masks)
 def test_no_step_is_walked_twice_and_paths_meet_only_at_their_ends(thinned):
     paths = trace(thinned)
@@ -72,7 +73,7 @@ def test_no_step_is_walked_twice_and_paths_meet_only_at_their_ends(thinned):
     assert len(inner) == len(set(inner)) and not set(inner) & set(ends(paths))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(masks, st.integers(2, 6))
 def test_small_components_are_left_out_whole(pixels, fewest):
     from skimage.measure import label
@@ -81,6 +82,24 @@ def test_small_components_are_left_out_whole(pixels, fewest):
     labels = label(thinned, connectivity=2)
     large = (np.bincount(labels.ravel()) >= fewest)[labels] & thinned
     assert (rasterized(trace(thinned, min_pixels=fewest), thinned.shape) == large).all()
+
+
+@pytest.mark.parametrize("spur_px", range(5))
+def test_short_side_branches_are_cut_off_and_lines_keep_their_ends(spur_px):
+    found = np.zeros((9, 40), bool)
+    found[4] = True
+    line = found.copy()
+    for length, column in enumerate((5, 15, 35), start=1):  # the last is closer to the end than it is long
+        found[4 - length : 5 + length, column] = True
+        if length > spur_px:
+            line[4 - length : 5 + length, column] = True
+    before = found.copy()
+    assert (pruned(found, spur_px) == line).all() and (found == before).all()
+
+
+def test_rings_and_lines_without_branches_are_left_as_they_are():
+    for found in (circle(), mask("##.... ..##.. ....##"), mask("#"), np.zeros((3, 3), bool)):
+        assert (pruned(found) == found).all()
 
 
 def test_nothing_has_no_paths():
@@ -133,7 +152,7 @@ def test_a_loop_at_a_junction_begins_and_ends_there():
     assert any(is_closed(path) and path[0].tolist() == [3, 2] for path in paths)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(masks, st.sampled_from([0.5, 1.0, 1.6, 3.0]))
 def test_simplified_paths_stay_within_the_tolerance(pixels, tolerance):
     paths = trace(skeletonize(pixels))
