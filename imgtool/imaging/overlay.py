@@ -9,7 +9,7 @@ from imgtool.imaging.picture import Samples
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, of gamma-coded samples
 SATURATION = 0.3  # of the photo under the edges: colour enough to know it, too little to hide a red edge
-FAINTEST, FULL = 0.1, 0.7  # probabilities at which an edge begins to show, and at which it covers the photo
+FAINTEST, FULL = 0.2, 0.9  # probabilities at which an edge begins to show, and at which it covers the photo
 STRIP_PIXELS = 1 << 20  # worked on at once
 
 
