@@ -142,7 +142,7 @@ talk = together(
     _talk("-v", "--verbose", sets="verbosity", count=True, help="Say more; -vv shows tracebacks."),
 )
 
-machine = together(
+compute = together(
     click.option(
         "--device", type=Device(), default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, mps."
     ),
@@ -156,6 +156,10 @@ machine = together(
     click.option(
         "--threads", type=click.IntRange(1, MAX_THREADS), help="Processor threads.  [default: all cores]"
     ),
+)
+
+machine = together(
+    compute,
     click.option(
         "--max-pixels",
         type=click.IntRange(1),

@@ -1,4 +1,4 @@
-"""Files of weights as tensors: the only place that calls `torch.load`, and only with `weights_only=True`."""
+"""Files of weights and training states: the only place that calls `torch.load`, and only with `weights_only=True`."""
 
 import re
 import warnings
@@ -6,20 +6,21 @@ import zipfile
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from imgtool.errors import WeightsError
-from imgtool.files import printable
+from imgtool.files import atomic_write, printable
 
 if TYPE_CHECKING:
     from imgtool.runtime.entries import WeightsFile
 
 MAX_HEADER_BYTES = 100_000_000  # The format's own limit
+STEP = ".step"  # After the name of a tensor: the size of a level of its int8 values
 WRAPPERS = ("state_dict", "model", "params")  # Where other people's checkpoints keep their tensors
 
 
@@ -38,7 +39,72 @@ def load_tensors(file: "WeightsFile | Path") -> dict[str, Tensor]:
         tensors = _safetensors(path) if _is_safetensors(path) else _checkpoint(path)
     except OSError as error:
         raise WeightsError(f"{printable(path)} cannot be read: {error.strerror or error}") from error
-    return paper_names(tensors, path.name)
+    return unpacked(paper_names(tensors, path.name))
+
+
+def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that were stored small, as fp32: halves, and int8 whose rows have a step of their own.
+
+    A tensor NAME of int8 goes with `NAME.step`, the size of one level for each of its first dimension.
+    """
+    found = {}
+    for name, tensor in tensors.items():
+        if name.endswith(STEP) and name.removesuffix(STEP) in tensors:
+            continue
+        if tensor.dtype == torch.int8 and name + STEP in tensors:
+            step = tensors[name + STEP].float().view(-1, *[1] * (tensor.dim() - 1))
+            tensor = tensor.float() * step
+        found[name] = tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+    return found
+
+
+def packed(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
+    """Tensors stored small: the inverse of `unpacked`, but for what rounding takes.
+
+    Args:
+        tensors: of floating point.
+        kind: "fp32", "fp16", or "int8" for tensors of more than two dimensions, the others being halves.
+    """
+    if kind == "fp32":
+        return {name: tensor.float() for name, tensor in tensors.items()}
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if kind == "int8" and tensor.dim() > 2 and tensor.shape[0] > 1:
+            step = tensor.flatten(1).abs().amax(dim=1).clamp_min(1e-12) / 127
+            levels = (tensor / step.view(-1, *[1] * (tensor.dim() - 1))).round()
+            found[name], found[name + STEP] = levels.to(torch.int8), step.float()
+        else:
+            found[name] = tensor.half()
+    return found
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, whole or not at all."""
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_write(path) as file:
+        file.write(save(held, dict(metadata)))
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write the state of a training, whole or not at all: tensors, numbers and words in dicts and lists."""
+    with atomic_write(path) as file:
+        torch.save(dict(state), cast(BinaryIO, file))
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """What `save_state` wrote, on the CPU.
+
+    Raises:
+        WeightsError: it is damaged, or holds anything but tensors, numbers and words.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # The unpickler raises whatever the bytes lead it to
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"{printable(path)} is no checkpoint of a training: {reason}") from error
+    if not isinstance(state, dict):
+        raise WeightsError(f"{printable(path)} holds a {type(state).__name__}, expected a training's state")
+    return state
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, name: str, surplus: bool = False) -> None:

@@ -1,10 +1,12 @@
 """Networks by name, with their weights, on a device: where nn and runtime meet."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import torch
+from torch import Tensor
 
 from imgtool.errors import OptionError, WeightsError
+from imgtool.nn.hed import HED, INPUTS
 from imgtool.nn.vgg import PREPROCESSING, VGG
 from imgtool.options import STYLE_NETWORKS
 from imgtool.runtime.checkpoints import load_into, load_tensors
@@ -44,3 +46,37 @@ def load_vgg(
     for convolution in network.children():  # the normalisation before them stays fp32
         convolution.to(device.dtype)
     return network.to(device.torch, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
+
+
+def load_hed(weights: WeightsFile, device: Device) -> HED:
+    """An edge detector for inference, as wide and deep as its weights say.
+
+    Raises:
+        WeightsError: the weights are of another network, or do not fit.
+    """
+    network = hed_of(load_tensors(weights), weights)
+    for convolution in network.children():  # the normalisation before them stays fp32
+        convolution.to(device.dtype)
+    return network.requires_grad_(False).to(device.torch, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
+
+
+def hed_of(tensors: Mapping[str, Tensor], weights: WeightsFile) -> HED:
+    """An edge detector with its weights in fp32, on the CPU.
+
+    Raises:
+        WeightsError: the weights are of another network, or do not fit.
+    """
+    if weights.network != "hed":
+        found = weights.network or "an unknown network"
+        raise WeightsError(f"{weights.name} holds {found}, expected hed", hint="imgtool weights list")
+    if weights.preprocessing not in INPUTS:
+        raise WeightsError(
+            f"{weights.name} wants {weights.preprocessing!r} input, expected {', '.join(INPUTS)}"
+        )
+    try:
+        network = HED.shaped_as(tensors, preprocessing=weights.preprocessing)
+    except (LookupError, ValueError, TypeError, RuntimeError) as error:
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+        raise WeightsError(f"{weights.name} is no edge detector: {reason}") from error
+    load_into(network, tensors, name=weights.name)
+    return network

@@ -1,0 +1,78 @@
+"""`imgtool train-edges`: a data set in, a run folder out."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgtool.cli import params
+from imgtool.options import EDGE_STARTS, STUDENT, TrainEdgesOptions
+from imgtool.runtime import processor
+
+
+def knob(name: str, *, type: Any, help: str, **more: Any) -> Any:
+    """An option of the task, with its default, and the student's where that differs."""
+    field = name.removeprefix("--").replace("-", "_")
+    value = _shown(getattr(TrainEdgesOptions, field))
+    if field in STUDENT:
+        value += f"; {_shown(STUDENT[field])} for a student"
+    return click.option(name, type=type, help=f"{help}  [default: {value}]", **more)
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@click.command("train-edges", short_help="Train an edge detector on photos and their ground truth.")
+@click.argument("data", type=click.Path(path_type=Path), required=False)
+@click.option("-o", "--output", "run", metavar="RUN", type=click.Path(path_type=Path), required=True, help="The run's folder.")
+@click.option("--resume", is_flag=True, help="Go on with the run in RUN where it stopped; its options hold.")
+@click.option("--student", is_flag=True, help="A narrow network from random numbers, for speed.")
+@knob("--start", type=click.Path(), metavar="|".join(EDGE_STARTS) + "|RUN|FILE", help="Weights to start from.")
+@click.option("--teacher", metavar="NAME|RUN|FILE", help="Also imitate the maps of these weights.")
+@knob("--teacher-weight", type=float, help="Of imitation against the annotators' edges.")
+@knob("--steps", type=int, help="Steps in all.")
+@click.option("--time", type=params.Seconds(), metavar="TIME", help="End after 30m, 2h, … of training, if that is before --steps.")
+@knob("--batch", type=int, help="Crops in a step.")
+@knob("--crop", type=int, help="Pixels of a crop's side.")
+@knob("--learning-rate", type=float, help="At its height.")
+@knob("--freeze", type=int, help="First blocks that stay as they are.")
+@knob("--threshold", type=float, help="Share of annotators above which a pixel is an edge.")
+@knob("--seed", type=int, help="Of the order of crops, their places, and random weights.")
+@params.compute
+@params.talk
+def train_edges_command(data: Path | None, run: Path, resume: bool, **values: Any) -> int:
+    """Train an edge detector (HED) on DATA and leave it in RUN.
+
+    DATA is laid out as BSDS500: images/train/NAME.jpg with groundTruth/train/NAME.mat (or .png, light where an edge
+    is), and the same under val, from which the best checkpoint is chosen. `imgtool edges --weights RUN` uses the
+    result. Ctrl-C saves; --resume goes on.
+
+    \b
+    Examples:
+      imgtool train-edges BSDS500/data -o runs/edges --time 1h
+      imgtool train-edges BSDS500/data -o runs/lite --student --teacher hed
+      imgtool train-edges -o runs/edges --resume
+    """
+    from imgtool.cli.train_edges_work import go_on, start
+
+    if resume:
+        if data is not None:
+            raise click.UsageError("--resume goes on with the data of the run; leave DATA away.")
+        processor.wait_passively()
+        return go_on(run, values)
+    if data is None:
+        raise click.UsageError("DATA is missing: a folder with images/ and groundTruth/.")
+    options = options_of(values)
+    processor.wait_passively()
+    return start(data, run, options, values)
+
+
+def options_of(values: dict[str, Any]) -> TrainEdgesOptions:
+    """The task's options; a time alone means as many steps as fit."""
+    known = {field.name for field in fields(TrainEdgesOptions)}
+    given = {name: value for name, value in values.items() if name in known and value not in (None, False)}
+    if "time" in given:
+        given.setdefault("steps", None)
+    return TrainEdgesOptions(**{**(STUDENT if values["student"] else {}), **given})

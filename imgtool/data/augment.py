@@ -1,0 +1,77 @@
+"""The same random turn, flip, scale and crop for an image and everything that is known about its pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a square crop lies in an image.
+
+    Attributes:
+        center: (x, y) in pixels of the image.
+        angle: of the turn, in radians.
+        scale: pixels of the crop for one pixel of the image.
+        flip: whether left and right change places.
+    """
+
+    center: tuple[float, float]
+    angle: float
+    scale: float
+    flip: bool
+
+
+def random_placement(
+    size: tuple[int, int], side: int, *, angles: int, scales: Sequence[float], random: np.random.Generator
+) -> Placement:
+    """A crop of `side` pixels somewhere in an image of `size` (height, width), turned by a multiple of 360 / angles degrees.
+
+    The crop may reach over the border where the image is too small for it, but its centre stays inside.
+    """
+    angle = 2 * math.pi * int(random.integers(angles)) / angles
+    scale = float(random.choice(scales))
+    half = side / scale / 2 * (abs(math.cos(angle)) + abs(math.sin(angle)))  # of the turned crop's bounding box
+    center = [_between(length, half, random) for length in (size[1], size[0])]
+    return Placement((center[0], center[1]), angle, scale, bool(random.integers(2)))
+
+
+def _between(length: int, half: float, random: np.random.Generator) -> float:
+    """A place for the centre along one side; a crop larger than the image is centred but for a tenth."""
+    low, high = half, length - half
+    if low > high:
+        low, high = 0.45 * length, 0.55 * length
+    return float(random.uniform(low, high))
+
+
+def sampling_grid(placement: Placement, size: tuple[int, int], side: int) -> Tensor:
+    """Where each pixel of the crop comes from, (1, side, side, 2), as `grid_sample` wants it."""
+    steps = (torch.arange(side) - (side - 1) / 2) / placement.scale
+    across = -steps if placement.flip else steps
+    x, y = across[None, :].expand(side, side), steps[:, None].expand(side, side)
+    cos, sin = math.cos(placement.angle), math.sin(placement.angle)
+    places = torch.stack(
+        (
+            (placement.center[0] + cos * x - sin * y) * 2 / size[1] - 1,
+            (placement.center[1] + sin * x + cos * y) * 2 / size[0] - 1,
+        ),
+        dim=-1,
+    )
+    return places[None]
+
+
+def sampled(planes: Tensor, grid: Tensor, *, mode: str) -> Tensor:
+    """The crop of (1, C, H, W) planes; what lies outside of the image is mirrored in."""
+    return functional.grid_sample(planes, grid, mode=mode, padding_mode="reflection", align_corners=False)
+
+
+def inside(grid: Tensor) -> Tensor:
+    """Which pixels of a crop lie in the image, (1, 1, side, side) bool."""
+    return (grid.abs() <= 1).all(dim=-1)[:, None]

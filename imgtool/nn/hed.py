@@ -1,0 +1,173 @@
+"""Holistically-nested edge detector: a VGG whose five blocks each draw an edge map, and a fusion of the five."""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from imgtool.nn.vgg import PREPROCESSING, Preprocessing
+
+BLOCKS = 5
+STRIDE = 16  # of the fifth block; heights and widths must be multiples of it
+OUTPUTS = ("side1", "side2", "side3", "side4", "side5", "fuse")
+VGG16_WIDTHS, VGG16_DEPTHS = (64, 128, 256, 512, 512), (2, 2, 3, 3, 3)
+LITE_WIDTHS, LITE_DECODER = (16, 32, 64, 128, 128), 16
+
+INPUTS = PREPROCESSING | {
+    "hed": Preprocessing(
+        (122.67892 / 255, 116.66877 / 255, 104.00699 / 255), (255.0, 255.0, 255.0), bgr=True
+    )
+}
+
+# Weights that were trained with sides stretched over the picture ("resized"), instead of enlarged by exact powers of
+# two, draw their deep sides displaced; on average by so many pixels to the left and up.
+SHIFTS = {"hed": (0, 0, 1, 2, 4)}
+
+# Furthest pixel that can change an output: 98 through the convolutions and poolings up to conv5_3 (receptive field
+# 196), then 8 through the linear enlargement by 16, and 4 through SHIFTS; rounded up to a multiple of the stride.
+REACH = 112
+
+
+class HED(nn.Module):
+    """Edge logits of an image at its own size.
+
+    A block is two or three 3x3 convolutions with ReLU, followed by max pooling. In the paper's network each side is a
+    1x1 convolution of its block. With a decoder, narrow maps of the deep blocks are first handed down to the shallow
+    ones (Lin et al. 2017), so that a small network's fine sides know about objects too.
+
+    Args:
+        widths: channels of each of the five blocks.
+        depths: convolutions of each block.
+        decoder: channels of the top-down path; 0 for none, as in the paper.
+        norm: batch normalisation after each convolution, for training from scratch; `folded` removes it.
+        preprocessing: a key of `INPUTS`; belongs to the weights.
+    Reference:
+        Xie & Tu 2015, https://arxiv.org/abs/1504.06375; Lin et al. 2017, https://arxiv.org/abs/1612.03144
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        widths: Sequence[int] = VGG16_WIDTHS,
+        depths: Sequence[int] = VGG16_DEPTHS,
+        *,
+        decoder: int = 0,
+        norm: bool = False,
+        preprocessing: str = "caffe",
+    ) -> None:
+        super().__init__()
+        self.widths, self.depths, self.decoder = tuple(widths), tuple(depths), decoder
+        self.preprocessing = preprocessing
+        self.shifts = SHIFTS.get(preprocessing, (0,) * BLOCKS)
+        channels = 3
+        for block, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
+            for index in range(1, depth + 1):
+                self.add_module(f"conv{block}_{index}", nn.Conv2d(channels, width, 3, padding=1, bias=not norm))
+                if norm:
+                    self.add_module(f"norm{block}_{index}", nn.BatchNorm2d(width))
+                channels = width
+            if decoder:
+                self.add_module(f"lateral{block}", nn.Conv2d(width, decoder, 1))
+                self.add_module(f"merge{block}", nn.Conv2d(decoder, decoder, 3, padding=1))
+            self.add_module(f"side{block}", nn.Conv2d(decoder or width, 1, 1))
+        self.fuse = nn.Conv2d(BLOCKS, 1, 1)
+        mean, scale, self.bgr = INPUTS[preprocessing]
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", torch.tensor(scale).view(1, 3, 1, 1), persistent=False)
+
+    @classmethod
+    def shaped_as(cls, tensors: Mapping[str, Tensor], *, preprocessing: str) -> Self:
+        """A network of the widths, depths and decoder that a set of weights was made for.
+
+        Raises:
+            LookupError: these are not the weights of such a network.
+        """
+        widths = [tensors[f"conv{block}_1.weight"].shape[0] for block in range(1, BLOCKS + 1)]
+        depths = [
+            sum(f"conv{block}_{index}.weight" in tensors for index in range(1, len(tensors)))
+            for block in range(1, BLOCKS + 1)
+        ]
+        decoder = tensors["lateral1.weight"].shape[0] if "lateral1.weight" in tensors else 0
+        return cls(widths, depths, decoder=decoder, preprocessing=preprocessing)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of the five sides and, last, of their fusion.
+
+        Args:
+            image: (N, 3, H, W) sRGB in [0, 1]; H and W multiples of 16.
+        Returns:
+            (N, 6, H, W) fp32, in the order of `OUTPUTS`; the probability of an edge is their sigmoid.
+        Raises:
+            ValueError: H or W is no multiple of 16.
+        """
+        if image.shape[-2] % STRIDE or image.shape[-1] % STRIDE:
+            raise ValueError(f"height and width must be multiples of {STRIDE}, got {tuple(image.shape)}")
+        features = self._blocks(image)
+        if self.decoder:
+            features = self._handed_down(features)
+        sides = [self._side(block, each) for block, each in enumerate(features, start=1)]
+        stacked = torch.cat(sides, dim=1)
+        fused = functional.conv2d(stacked, self.fuse.weight.float(), _float(self.fuse.bias))
+        return torch.cat((stacked, fused), dim=1)
+
+    def _blocks(self, image: Tensor) -> list[Tensor]:
+        """Features at the end of each block, (N, C, H / s, W / s), s = 1, 2, 4, 8, 16."""
+        features, found = self.normalise(image), []
+        for block, depth in enumerate(self.depths, start=1):
+            if block > 1:
+                features = functional.max_pool2d(features, 2)
+            for index in range(1, depth + 1):
+                features = self.get_submodule(f"conv{block}_{index}")(features)
+                if hasattr(self, f"norm{block}_{index}"):
+                    features = self.get_submodule(f"norm{block}_{index}")(features)
+                features = functional.relu_(features)
+            found.append(features)
+        return found
+
+    def _handed_down(self, features: list[Tensor]) -> list[Tensor]:
+        """Maps of `decoder` channels at the sizes of the blocks, each with what the deeper ones know."""
+        above, found = None, []
+        for block in range(BLOCKS, 0, -1):
+            current = self.get_submodule(f"lateral{block}")(features[block - 1])
+            if above is not None:
+                current = current + functional.interpolate(above, scale_factor=2, mode="nearest")
+            above = functional.relu_(self.get_submodule(f"merge{block}")(functional.relu(current)))
+            found.append(above)
+        return found[::-1]
+
+    def _side(self, block: int, features: Tensor) -> Tensor:
+        """Logits (N, 1, H, W) of one block, enlarged so that each pixel keeps its place."""
+        logits = self.get_submodule(f"side{block}")(features).float()
+        if block > 1:
+            logits = functional.interpolate(logits, scale_factor=2 ** (block - 1), mode="bilinear")
+        if shift := self.shifts[block - 1]:
+            logits = functional.pad(logits, (0, shift, 0, shift), mode="replicate")[..., shift:, shift:]
+        return logits
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """The picture as these weights expect it, in the network's type and memory layout."""
+        image = (image - self.mean) * self.scale
+        image = image.flip(1) if self.bgr else image
+        dtype = self.get_parameter("conv1_1.weight").dtype
+        return image.to(dtype).contiguous(memory_format=torch.channels_last)
+
+    def folded(self) -> "HED":
+        """The same function without batch normalisation, for inference; a network of its own."""
+        plain = HED(self.widths, self.depths, decoder=self.decoder, preprocessing=self.preprocessing)
+        modules = dict(self.named_children())
+        for name, module in modules.items():
+            norm = modules.get(name.replace("conv", "norm"))
+            if isinstance(module, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module = fuse_conv_bn_eval(module.eval(), norm.eval())
+            if not isinstance(module, nn.BatchNorm2d):
+                plain.get_submodule(name).load_state_dict(module.state_dict())
+        return plain.eval()
+
+
+def _float(bias: Tensor | None) -> Tensor | None:
+    return None if bias is None else bias.float()

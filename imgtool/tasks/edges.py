@@ -1,0 +1,118 @@
+"""HED edge probabilities of a picture of any size."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from imgtool.imaging.picture import Samples, to_8_bits
+from imgtool.imaging.tensors import to_image
+from imgtool.imaging.tiling import Tiling
+from imgtool.nn.hed import HED, OUTPUTS, REACH, STRIDE
+from imgtool.options import EdgesOptions
+
+MARGIN = 32  # mirrored pixels: less, and the zeros with which convolutions pad show as a ghost of a frame
+
+# Told of each tile that is done, and how many there are.
+OnTile = Callable[[int, int], None]
+Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EdgesResult:
+    """Maps of edge probability by kind, each (H, W) in [0, 1]."""
+
+    maps: Mapping[str, Probabilities]
+
+
+def edges(
+    pixels: Samples, options: EdgesOptions, *, network: HED, on_tile: OnTile = lambda done, total: None
+) -> EdgesResult:
+    """Where the edges of a picture are.
+
+    In fp32 a picture in tiles has the same map as the whole one, but for the order in which sums are rounded.
+
+    Args:
+        pixels: (H, W, 3), uint8 or uint16, of at least one pixel.
+        options: see `EdgesOptions`.
+        network: where it is, the work is done.
+        on_tile: told of progress.
+    Reference:
+        Xie & Tu 2015, Holistically-nested edge detection. https://arxiv.org/abs/1504.06375
+    """
+    pixels = to_8_bits(pixels)
+    height, width = pixels.shape[:2]
+    tiling = tiling_of(options)
+    sizes = [_scaled((height, width), scale) for scale in options.scales]
+    total, done = sum(tiling.count(*size) for size in sizes), 0
+    maps: dict[str, Probabilities] = {}
+    for size in sizes:
+        scaled = _resized(pixels, size)
+        current = {kind: np.empty(size, np.float32) for kind in options.kinds}
+        for tile in tiling.tiles(*size):
+            probabilities = _probabilities(network, tiling.cut(scaled, tile))
+            for kind, target in current.items():
+                target[tile.place] = _of_kind(probabilities, kind)[tile.inner].cpu().numpy()
+            done += 1
+            on_tile(done, total)
+        for kind in options.kinds:
+            _add(maps, kind, _resized(current.pop(kind), (height, width)), 1 / len(sizes))
+    return EdgesResult(maps)
+
+
+def tiling_of(options: EdgesOptions) -> Tiling:
+    """How pictures are cut for a network as deep as VGG-16."""
+    return Tiling(side=options.tile, margin=MARGIN, reach=REACH, stride=STRIDE)
+
+
+# Bytes for each pixel of a window at the peak, measured: features of the first block twice, and what surrounds them.
+FEATURE_BYTES = {torch.float32: 4, torch.bfloat16: 2, torch.float16: 2}
+PICTURE_BYTES = 12  # of the whole picture: pixels, a map, and what is written
+
+
+def memory_needed(size: tuple[int, int], options: EdgesOptions, network: HED) -> int:
+    """Bytes that `edges` needs at its peak, besides what the process has taken already."""
+    side = min(options.tile, max(size)) + 2 * REACH
+    dtype = network.get_parameter("conv1_1.weight").dtype
+    features = 3 * network.widths[0] * FEATURE_BYTES[dtype] + 64
+    largest = max(options.scales) ** 2
+    picture = size[0] * size[1] * (PICTURE_BYTES + 4 * len(options.kinds)) * max(1, largest)
+    return int(side * side * features + picture)
+
+
+@torch.inference_mode()
+def _probabilities(network: HED, pixels: Samples) -> Tensor:
+    """Of the five sides and the fusion, (6, H, W)."""
+    device = network.mean.device
+    return torch.sigmoid(network(to_image(pixels).to(device)))[0]
+
+
+def _of_kind(probabilities: Tensor, kind: str) -> Tensor:
+    """(H, W) of one kind; the average is of the fusion and the five sides, as the paper tests."""
+    return probabilities.mean(dim=0) if kind == "average" else probabilities[OUTPUTS.index(kind)]
+
+
+def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _resized(values: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.generic]:
+    """Pixels or a map at another (height, width), free of aliases."""
+    if values.shape[:2] == size:
+        return values
+    method = Image.Resampling.BICUBIC if values.ndim == 3 else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(values).resize((size[1], size[0]), method))
+
+
+def _add(maps: dict[str, Probabilities], kind: str, values: Probabilities, weight: float) -> None:
+    """Add to a mean, in place."""
+    if weight == 1:
+        maps[kind] = values
+    elif kind in maps:
+        maps[kind] += values * np.float32(weight)
+    else:
+        maps[kind] = values * np.float32(weight)

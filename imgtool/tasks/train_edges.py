@@ -1,0 +1,219 @@
+"""One step of HED training, and how it is scored."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from imgtool.data.augment import inside, random_placement, sampled, sampling_grid
+from imgtool.data.edge_pairs import EdgePair
+from imgtool.losses.edges import OUTSIDE, balanced_cross_entropy, soft_cross_entropy
+from imgtool.errors import WeightsError
+from imgtool.nn.hed import BLOCKS, HED
+from imgtool.options import TrainEdgesOptions
+from imgtool.runtime.checkpoints import load_into, load_tensors, packed
+from imgtool.runtime.device import Device
+from imgtool.runtime.registry import WeightsFile
+from imgtool.tasks.load import hed_of
+from imgtool.training.average import MovingAverage
+from imgtool.training.schedules import warm_cosine
+
+# A teacher's map of each pair, (H, W) of 0 to 255, by the photo's name.
+TeacherMaps = Mapping[str, NDArray[np.uint8]]
+
+
+class EdgesTrainee:
+    """HED on its way: see `imgtool.training.loop.Trainee`.
+
+    Args:
+        pairs: to train on.
+        options: see `TrainEdgesOptions`.
+        network: with the weights it starts from; moved to the device.
+        device: where it is trained; in bf16 the features are halved by autocast, the weights stay fp32.
+        teacher: maps to imitate; empty for none.
+        judge: the score of a network for inference; None for none.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[EdgePair],
+        options: TrainEdgesOptions,
+        *,
+        network: HED,
+        device: Device,
+        teacher: TeacherMaps,
+        judge: Any = None,
+    ) -> None:
+        self.pairs, self.options, self.device, self.teacher, self.judge = pairs, options, device, teacher, judge
+        self.network = network.to(device.torch, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(not _frozen(name, options.freeze))
+        self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.99))
+        self.average = MovingAverage(self.network, options.average)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Blocks, and what reads them, with a rate of their own."""
+        trained = [(name, each) for name, each in self.network.named_parameters() if each.requires_grad]
+        heads = ("side", "fuse", "lateral", "merge")
+        groups = []
+        for is_head, rate in ((False, 1.0), (True, self.options.side_rate)):
+            members = [each for name, each in trained if name.startswith(heads) == is_head]
+            decay = [each for each in members if each.dim() > 1]
+            plain = [each for each in members if each.dim() <= 1]
+            groups.append({"params": decay, "weight_decay": self.options.weight_decay, "factor": rate})
+            groups.append({"params": plain, "weight_decay": 0.0, "factor": rate})
+        return [group for group in groups if group["params"]]
+
+    def step(self, number: int, progress: float) -> dict[str, float]:
+        """One batch, one step; which crops are in it depends on the seed and the number alone."""
+        rate = self.options.learning_rate * warm_cosine(progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        image, consensus, imitated = self.batch(number)
+        with torch.autocast(self.device.torch.type, self.device.dtype, self.device.dtype != torch.float32):
+            logits = self.network(image)
+        losses = {
+            "annotators": balanced_cross_entropy(
+                logits,
+                consensus,
+                threshold=self.options.threshold,
+                negative_weight=self.options.negative_weight,
+            ).sum()
+        }
+        if imitated is not None:
+            counted = (consensus != OUTSIDE).float()
+            losses["teacher"] = self.options.teacher_weight * soft_cross_entropy(logits, imitated, counted).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.stack(tuple(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.average.update(self.network, number + 1)
+        return {name: float(value.detach()) for name, value in losses.items()} | {"rate": rate}
+
+    def batch(self, number: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The crops of one step: images (N, 3, S, S), consensus and the teacher's maps (N, 1, S, S)."""
+        size, count = self.options.batch, len(self.pairs)
+        crops = []
+        for index in range(number * size, (number + 1) * size):
+            order = np.random.default_rng((self.options.seed, 0, index // count)).permutation(count)
+            random = np.random.default_rng((self.options.seed, 1, index))
+            crops.append(self._crop(self.pairs[order[index % count]], random))
+        images, consensus, imitated = zip(*crops, strict=True)
+        device = self.device.torch
+        maps = torch.cat(imitated).to(device) if self.teacher else None
+        return torch.cat(images).to(device), torch.cat(consensus).to(device), maps
+
+    def _crop(self, pair: EdgePair, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """One crop of a pair: image, consensus with `OUTSIDE` where nothing counts, teacher's map."""
+        options = self.options
+        if random.random() < options.flat:
+            return _flat_crop(options.crop, random)
+        pixels, consensus = pair.read()
+        size = (pixels.shape[0], pixels.shape[1])
+        placement = random_placement(
+            size, options.crop, angles=options.angles, scales=options.crop_scales, random=random
+        )
+        grid = sampling_grid(placement, size, options.crop)
+        counted = inside(grid)
+        border = options.border
+        frame = torch.zeros_like(counted)
+        frame[..., border : options.crop - border, border : options.crop - border] = True
+        image = sampled(_planes(pixels), grid, mode="bilinear")
+        # Thin lines keep their share of annotators only by the nearest pixel.
+        truth = sampled(_planes(consensus), grid, mode="nearest")
+        known = self.teacher.get(pair.name)
+        imitated = truth if known is None else sampled(_planes(known), grid, mode="bilinear")
+        return image, torch.where(counted & frame, truth, OUTSIDE), imitated
+
+    def state(self) -> dict[str, Any]:
+        """Network, average and optimiser."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.network.load_state_dict(state["network"])
+        self.average.network.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def inference_network(self) -> HED:
+        """The averaged network as `edges` uses it."""
+        average = self.average.network
+        assert isinstance(average, HED)
+        return average.folded()
+
+    def score(self) -> Mapping[str, float]:
+        """What the judge says of it."""
+        return {} if self.judge is None else self.judge(self.inference_network())
+
+    def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """The averaged weights, in halves: rounding them changes no edge."""
+        network = self.inference_network()
+        metadata = {"format": "pt", "network": "hed", "preprocessing": network.preprocessing}
+        return packed(network.state_dict(), "fp16"), metadata
+
+
+def network_to_train(options: TrainEdgesOptions, weights: WeightsFile | None) -> HED:
+    """The network of the options, with its start's weights if it has any.
+
+    A start is trained on without the displacement that `hed` was trained with.
+
+    Raises:
+        WeightsError: the weights do not fit.
+    """
+    if weights is None:
+        return new_student(options)
+    tensors = load_tensors(weights)
+    if weights.network == "hed":
+        displaced = replace(weights, preprocessing="caffe") if weights.preprocessing == "hed" else weights
+        return hed_of(tensors, displaced)
+    if weights.network != "vgg16":
+        found = weights.network or "an unknown network"
+        raise WeightsError(f"{weights.name} holds {found}, expected hed or vgg16 to start from")
+    network = HED(preprocessing=weights.preprocessing)
+    for module in (network.get_submodule(f"side{block}") for block in range(1, BLOCKS + 1)):
+        nn.init.zeros_(module.get_parameter("weight"))
+        nn.init.zeros_(module.get_parameter("bias"))
+    nn.init.constant_(network.fuse.weight, 1 / BLOCKS)
+    own = network.state_dict()
+    blocks = {name: tensor for name, tensor in tensors.items() if name.startswith("conv") and name in own}
+    load_into(network, own | blocks, name=weights.name)
+    return network
+
+
+def new_student(options: TrainEdgesOptions) -> HED:
+    """A network with random weights (He et al. 2015), whose sides begin by drawing few edges."""
+    network = HED(options.widths, decoder=options.decoder, norm=True, preprocessing="torchvision")
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        if name.startswith("side") and isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.01)
+    nn.init.constant_(network.fuse.weight, 1 / BLOCKS)
+    return network
+
+
+def _flat_crop(side: int, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """A crop of one colour, and that there is no edge in it."""
+    color = torch.from_numpy(random.random((1, 3, 1, 1), np.float32))
+    nothing = torch.zeros(1, 1, side, side)
+    return color.expand(1, 3, side, side), nothing, nothing
+
+
+def _frozen(name: str, blocks: int) -> bool:
+    """Whether a parameter belongs to one of the first blocks: "conv2_1.weight"."""
+    return name.startswith("conv") and int(name[4]) <= blocks
+
+
+def _planes(values: NDArray[np.uint8]) -> Tensor:
+    """(H, W) or (H, W, C) of bytes as (1, C, H, W) in [0, 1]."""
+    planes = np.ascontiguousarray(np.atleast_3d(values).transpose(2, 0, 1)[None])
+    return torch.from_numpy(planes).float() / 255

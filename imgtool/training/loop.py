@@ -1,0 +1,187 @@
+"""The loop that all training has in common: steps, log, score, checkpoints, and going on where it stopped."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from imgtool.errors import Diverged
+from imgtool.training.run_folder import BEST, LAST, RunFolder
+
+SAVE_SECONDS = 60.0
+
+
+class Trainee(Protocol):
+    """What is trained. Everything that changes from step to step is in its state."""
+
+    def step(self, number: int, progress: float) -> Mapping[str, float]:
+        """Do step `number`, from 0; `progress` in [0, 1] is how much is done. Returns what the log shall tell.
+
+        The data and random numbers of a step depend on the seed and its number alone, so a run that was cut off
+        and goes on does the same as one that was not.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """Networks, averages and optimisers, as tensors and plain values."""
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+
+    def score(self) -> Mapping[str, float]:
+        """How good it is on data that it is not trained on; the first value decides which one is best."""
+
+    def model(self) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
+        """The tensors that the inference command needs, and what their file says about itself."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a run ends, and how often it speaks.
+
+    Attributes:
+        steps: in all; None leaves `time` in charge.
+        time: seconds in all, those before a resume included.
+        log_every: steps.
+        score_every: steps; the end is always scored.
+    """
+
+    steps: int | None = None
+    time: float | None = None
+    log_every: int = 20
+    score_every: int = 1000
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a run ended.
+
+    Attributes:
+        steps: done in all.
+        seconds: spent in all.
+        best: the best score; None if there was no scoring.
+        interrupted: the Ctrl-C or signal that ended it early, to be raised again when all is saved.
+    """
+
+    steps: int
+    seconds: float
+    best: float | None
+    interrupted: KeyboardInterrupt | None = None
+
+
+# Told the number of steps done, the progress in [0, 1] and the newest losses.
+OnStep = Callable[[int, float, Mapping[str, float]], None]
+
+
+def fit(trainee: Trainee, limits: Limits, *, run: RunFolder, on_step: OnStep) -> FitResult:
+    """Train until the limits are reached, from the run's last checkpoint if there is one.
+
+    Raises:
+        Diverged: a loss became NaN or infinite; the last checkpoint is from before.
+    """
+    return _Fit(trainee, limits, run, on_step)()
+
+
+class _Fit:
+    def __init__(self, trainee: Trainee, limits: Limits, run: RunFolder, on_step: OnStep) -> None:
+        self.trainee, self.limits, self.run, self.on_step = trainee, limits, run, on_step
+        self.done, self.before, self.best = 0, 0.0, -math.inf
+        if saved := run.load_checkpoint(LAST):
+            trainee.load_state(saved["trainee"])
+            self.done, self.before, self.best = saved["step"], saved["seconds"], saved["best"]
+            run.forget_after(self.done)
+        self.began = self.saved = time.monotonic()
+
+    def __call__(self) -> FitResult:
+        interrupted = None
+        scored = True
+        try:
+            while (progress := self._progress()) < 1:
+                with _whole():
+                    losses = self.trainee.step(self.done, progress)
+                    self.done += 1
+                scored = False
+                self._told(progress, losses)
+                if self.done % self.limits.score_every == 0:
+                    self._score()
+                    scored = True
+                if time.monotonic() - self.saved > SAVE_SECONDS:
+                    self._save()
+            if not scored:
+                self._score()
+        except KeyboardInterrupt as stop:
+            interrupted = stop
+        self._save()
+        best = None if self.best == -math.inf else self.best
+        return FitResult(self.done, self._seconds(), best, interrupted)
+
+    def _seconds(self) -> float:
+        return self.before + time.monotonic() - self.began
+
+    def _progress(self) -> float:
+        """The part that is done, of steps or of time, whichever is further."""
+        of_steps = self.done / self.limits.steps if self.limits.steps else 0.0
+        of_time = self._seconds() / self.limits.time if self.limits.time else 0.0
+        return min(1.0, max(of_steps, of_time))
+
+    def _told(self, progress: float, losses: Mapping[str, float]) -> None:
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                raise Diverged(
+                    f"{name} became {value} at step {self.done}; the last checkpoint is from before",
+                    hint="--resume with a smaller --learning-rate",
+                )
+        if self.done % self.limits.log_every == 0 or self.done == 1:
+            self.run.log({"step": self.done, "seconds": round(self._seconds(), 1), **losses})
+        self.on_step(self.done, progress, losses)
+
+    def _score(self) -> None:
+        scores = self.trainee.score()
+        if not scores:
+            return
+        self.run.log({"step": self.done, "seconds": round(self._seconds(), 1), "score": dict(scores)})
+        first = next(iter(scores.values()))
+        if first > self.best:
+            self.best = first
+            self.run.save_checkpoint(BEST, self._state())
+            self.run.save_model(*self.trainee.model())
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "step": self.done,
+            "seconds": self._seconds(),
+            "best": self.best,
+            "trainee": self.trainee.state(),
+        }
+
+    def _save(self) -> None:
+        self.run.save_checkpoint(LAST, self._state())
+        if self.best == -math.inf:
+            self.run.save_model(*self.trainee.model())
+        self.saved = time.monotonic()
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Let a signal wait until the block is done: half a step could not be gone on from."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[tuple[int, FrameType | None]] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in handlers:
+        signal.signal(number, lambda number, frame: waiting.append((number, frame)))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for number, frame in waiting:
+        if callable(handler := handlers[number]):
+            handler(number, frame)

@@ -1,0 +1,116 @@
+"""A training run on disk: a folder that says what was asked for, how it went, and where it can go on."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from imgtool.errors import DataError, OutputError
+from imgtool.files import atomic_write, printable
+from imgtool.imaging.io import write_picture
+from imgtool.imaging.picture import Picture
+from imgtool.runtime.checkpoints import load_state, save_state, save_tensors
+
+OPTIONS, LOG, REPORT, MODEL = "options.json", "log.jsonl", "report.html", "model.safetensors"
+LAST, BEST = "checkpoints/last.pt", "checkpoints/best.pt"
+SAMPLES = "samples"
+
+
+class RunFolder:
+    """The files of one run; use `new` or `resumed`.
+
+    Attributes:
+        path: the folder.
+        options: as `options.json` holds them.
+    """
+
+    def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
+        self.path, self.options = path, dict(options)
+
+    @classmethod
+    def new(cls, path: Path, options: Mapping[str, Any]) -> "RunFolder":
+        """A run that begins; `options` is all that was asked for, as JSON can hold it.
+
+        Raises:
+            OutputError: there is a run already, or the folder cannot be written.
+        """
+        if (path / OPTIONS).exists():
+            raise OutputError(
+                f"{printable(path)} holds a training run already", hint="--resume goes on with it, or another -o"
+            )
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise OutputError(f"{printable(path)} is there and is no training run", hint="another -o")
+        run = cls(path, options)
+        with atomic_write(path / OPTIONS) as file:
+            file.write(json.dumps(run.options, indent=2).encode() + b"\n")
+        return run
+
+    @classmethod
+    def resumed(cls, path: Path) -> "RunFolder":
+        """A run that goes on.
+
+        Raises:
+            DataError: there is none.
+        """
+        try:
+            return cls(path, json.loads((path / OPTIONS).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{printable(path)} holds no training run: no readable {OPTIONS}") from error
+
+    def log(self, fields: Mapping[str, Any]) -> None:
+        """Add a line to the log; one that a kill cut off is completed as a line of its own."""
+        line = json.dumps(fields).encode() + b"\n"
+        with (self.path / LOG).open("ab") as file:
+            file.write(line)
+
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of the log that are whole."""
+        if not (self.path / LOG).exists():
+            return []
+        found = []
+        for line in (self.path / LOG).read_text(encoding="utf-8").splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:  # the process died while it wrote
+                continue
+        return found
+
+    def forget_after(self, step: int) -> None:
+        """Drop what the log says of steps that the last checkpoint does not know; they are done again."""
+        kept = [line for line in self.history() if line.get("step", 0) <= step]
+        with atomic_write(self.path / LOG) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    def save_checkpoint(self, name: str, state: Mapping[str, Any]) -> None:
+        """Write `LAST` or `BEST`, whole or not at all."""
+        save_state(self.path / name, state)
+
+    def load_checkpoint(self, name: str) -> dict[str, Any] | None:
+        """What was saved; None if nothing was.
+
+        Raises:
+            WeightsError: it is damaged.
+        """
+        path = self.path / name
+        return load_state(path) if path.exists() else None
+
+    def save_model(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+        """Write what the command that uses the network takes as --weights."""
+        save_tensors(self.path / MODEL, tensors, metadata)
+
+    def save_sample(self, name: str, picture: Picture) -> None:
+        """Write `samples/NAME.png`."""
+        write_picture(self.path / SAMPLES / f"{name}.png", picture)
+
+    def save_report(self, page: str) -> None:
+        """Write `report.html`."""
+        with atomic_write(self.path / REPORT) as file:
+            file.write(page.encode())
+
+
+def now() -> str:
+    """Time of day as a log tells it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
