@@ -59,6 +59,8 @@ class StylizeOptions:
     optimizer: str = "lbfgs"
     precondition: bool = True  # step on all levels of a pyramid at once instead of on bare pixels
     bounded: bool = True  # keep every step inside [0, 1]
+    rescale: bool = False  # the network as Gatys et al. scaled it: the mean activation of each filter is 1
+    exact: bool = False  # fp32, unless another precision is asked for
     margin: int = 16  # pixels by which pictures are mirrored outwards for the network, a multiple of 16
     history: int = 10  # pairs that L-BFGS remembers
     init: str = "content"  # one of INITS; anything else names a picture
@@ -122,11 +124,11 @@ class StylizeOptions:
 
 
 # Fields that only a recipe sets: they go together, and are no options of the command.
-RECIPE_FIELDS = ("normalize", "precondition", "bounded", "margin")
+RECIPE_FIELDS = ("normalize", "precondition", "bounded", "margin", "rescale", "exact")
 STYLIZE_RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
-    # As published: the paper's sums with alpha / beta = 1e-3, w_l = 1/5, average pooling, pixels from noise. The
-    # paper also rescales the network so that each filter's mean activation is 1; these are the weights as they are.
+    # As published: the paper's sums with alpha / beta = 1e-3, w_l = 1/5, average pooling, pixels from noise, and a
+    # network whose filters have a mean activation of 1.
     "gatys2016": {
         "normalize": False,
         "style_weight": 1e3,
@@ -139,10 +141,13 @@ STYLIZE_RECIPES: dict[str, dict[str, Any]] = {
         "precondition": False,
         "bounded": False,
         "margin": 0,
+        "rescale": True,
+        "exact": True,
     },
 }
 
 
+EDGE_WEIGHTS = ("hed", "hed-lite")  # the detectors known by name, the default first
 EDGE_KINDS = ("average", "fuse", "side1", "side2", "side3", "side4", "side5")
 
 
@@ -194,7 +199,9 @@ class TrainEdgesOptions:
     side_rate: float = 20.0  # learning rate of sides and fusion against that of the blocks
     weight_decay: float = 2e-4
     freeze: int = 2  # first blocks that stay as they are
-    threshold: float = 0.3  # share of annotators above which a pixel is an edge; between 0 and it, it costs nothing
+    threshold: float = (
+        0.3  # share of annotators above which a pixel is an edge; between 0 and it, it costs nothing
+    )
     negative_weight: float = 1.1
     angles: int = 16  # directions a crop may be turned to
     crop_scales: tuple[float, ...] = (0.75, 1.0, 1.5)

@@ -15,6 +15,7 @@ from imgtool.cli.console import console
 from imgtool.cli.recipes import Ingredient, make_recipe, require_same_input, require_same_weights
 from imgtool.cli.sources import Source
 from imgtool.errors import BadImage, OutputError
+from imgtool.files import atomic_write
 from imgtool.imaging.io import Picture, read_picture, write_picture
 from imgtool.runtime import processor
 from imgtool.runtime.device import seed_everything, select_device
@@ -27,17 +28,18 @@ class Session:
     Args:
         command: its name.
         values: its values by parameter name, those of `params.machine` and `params.output` among them.
+        exact: whether the precision "auto" means fp32.
     Raises:
         DeviceError: the device is not there.
     """
 
-    def __init__(self, command: str, values: Mapping[str, Any]) -> None:
+    def __init__(self, command: str, values: Mapping[str, Any], *, exact: bool = False) -> None:
         self.command = command
         self.max_pixels = values["max_pixels"]
         self.force = values["force"]
         self.own = values["force"] or values["skip_existing"]  # files beside an unfinished result are ours
         self.threads = processor.prepare(values["threads"])
-        self.device = select_device(values["device"], values["precision"])
+        self.device = select_device(values["device"], values["precision"], exact=exact)
         seed_everything(values.get("seed") or 0)
         console.detail(f"device {self.device.torch} in {self.device.precision}: {self.device.why}")
         self.shared: list[Ingredient] = []  # what went into every output
@@ -128,6 +130,23 @@ class Session:
     def write_beside(self, job: Job, ending: str, picture: Picture) -> None:
         """Write a further file of a job."""
         write_picture(job.beside(ending), picture, overwrite=self.own)
+
+    def write_text(self, job: Job, text: str) -> None:
+        """Write an output that is text, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if job.to_stream:
+            _to_stdout(text.encode())
+            return
+        with atomic_write(job.output, overwrite=self.force) as file:
+            file.write(text.encode())
+
+    def write_text_beside(self, job: Job, ending: str, text: str) -> None:
+        """Write a further file of a job that is text."""
+        with atomic_write(job.beside(ending), overwrite=self.own) as file:
+            file.write(text.encode())
 
     def about(self) -> dict[str, Any]:
         """The machine and weights, as a `--json` line tells them."""

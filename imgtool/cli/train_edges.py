@@ -1,5 +1,6 @@
 """`imgtool train-edges`: a data set in, a run folder out."""
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from imgtool.options import EDGE_STARTS, STUDENT, TrainEdgesOptions
 from imgtool.runtime import processor
 
 
-def knob(name: str, *, type: Any, help: str, **more: Any) -> Any:
+def knob(name: str, *, type: Any, help: str, **more: Any) -> Callable[[params.F], params.F]:
     """An option of the task, with its default, and the student's where that differs."""
     field = name.removeprefix("--").replace("-", "_")
     value = _shown(getattr(TrainEdgesOptions, field))
@@ -26,14 +27,29 @@ def _shown(value: Any) -> str:
 
 @click.command("train-edges", short_help="Train an edge detector on photos and their ground truth.")
 @click.argument("data", type=click.Path(path_type=Path), required=False)
-@click.option("-o", "--output", "run", metavar="RUN", type=click.Path(path_type=Path), required=True, help="The run's folder.")
+@click.option(
+    "-o",
+    "--output",
+    "run",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The run's folder.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN where it stopped; its options hold.")
 @click.option("--student", is_flag=True, help="A narrow network from random numbers, for speed.")
-@knob("--start", type=click.Path(), metavar="|".join(EDGE_STARTS) + "|RUN|FILE", help="Weights to start from.")
+@knob(
+    "--start", type=click.Path(), metavar="|".join(EDGE_STARTS) + "|RUN|FILE", help="Weights to start from."
+)
 @click.option("--teacher", metavar="NAME|RUN|FILE", help="Also imitate the maps of these weights.")
 @knob("--teacher-weight", type=float, help="Of imitation against the annotators' edges.")
 @knob("--steps", type=int, help="Steps in all.")
-@click.option("--time", type=params.Seconds(), metavar="TIME", help="End after 30m, 2h, … of training, if that is before --steps.")
+@click.option(
+    "--time",
+    type=params.Seconds(),
+    metavar="TIME",
+    help="End after 30m, 2h, … of training, if that is before --steps.",
+)
 @knob("--batch", type=int, help="Crops in a step.")
 @knob("--crop", type=int, help="Pixels of a crop's side.")
 @knob("--learning-rate", type=float, help="At its height.")

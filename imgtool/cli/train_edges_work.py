@@ -45,9 +45,10 @@ def go_on(path: Path, machine: Mapping[str, Any]) -> int:
     if run.options.get("command") != COMMAND:
         raise DataError(f"{printable(path)} is a run of {run.options.get('command')}, expected {COMMAND}")
     stored = run.options["options"]
-    options = TrainEdgesOptions(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
-    )
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+    }
+    options = TrainEdgesOptions(**given)
     return _train(run, options, run.options["machine"])
 
 

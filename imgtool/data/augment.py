@@ -32,13 +32,15 @@ class Placement:
 def random_placement(
     size: tuple[int, int], side: int, *, angles: int, scales: Sequence[float], random: np.random.Generator
 ) -> Placement:
-    """A crop of `side` pixels somewhere in an image of `size` (height, width), turned by a multiple of 360 / angles degrees.
+    """A crop of `side` pixels in an image of `size` (height, width), turned by a multiple of 360 / angles degrees.
 
     The crop may reach over the border where the image is too small for it, but its centre stays inside.
     """
     angle = 2 * math.pi * int(random.integers(angles)) / angles
     scale = float(random.choice(scales))
-    half = side / scale / 2 * (abs(math.cos(angle)) + abs(math.sin(angle)))  # of the turned crop's bounding box
+    half = (
+        side / scale / 2 * (abs(math.cos(angle)) + abs(math.sin(angle)))
+    )  # of the turned crop's bounding box
     center = [_between(length, half, random) for length in (size[1], size[0])]
     return Placement((center[0], center[1]), angle, scale, bool(random.integers(2)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,11 @@ def find_truth(folder: Path) -> dict[str, Path]:
         DataError: the folder cannot be read, or holds none.
     """
     try:
-        names = sorted(os.listdir(folder))
+        files = [file for file in folder.iterdir() if not file.name.startswith(".")]
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"{printable(folder)}: {reason}, expected a folder of ground truth") from error
-    files = [folder / name for name in names if not name.startswith(".")]
-    ranked = sorted(files, key=lambda file: file.suffix.lower() == ".mat")
+    ranked = sorted(files, key=lambda file: (file.suffix.lower() == ".mat", file))
     found = {file.stem: file for file in ranked if file.suffix.lower() in SUFFIXES}
     if not found:
         raise DataError(f"{printable(folder)} holds no ground truth, expected .mat or .png files")
@@ -55,15 +53,17 @@ def read_consensus(path: Path) -> NDArray[np.float32]:
         DataError: the file cannot be read, or is no ground truth.
     """
     if path.suffix.lower() == ".mat":
-        return read_boundaries(path).mean(axis=0, dtype=np.float32)
+        share: NDArray[np.float32] = read_boundaries(path).mean(axis=0, dtype=np.float32)
+        return share
     return _gray(path).astype(np.float32) / np.float32(255)
 
 
 def _gray(path: Path) -> NDArray[np.uint8]:
     try:
-        return to_8_bits(read_picture(path).pixels).max(axis=2)
+        levels: NDArray[np.uint8] = to_8_bits(read_picture(path).pixels).max(axis=2)
     except BadImage as error:
         raise DataError(f"{printable(path)}: {error.reason}, expected a map of boundaries") from error
+    return levels
 
 
 def _annotations(path: Path) -> list[NDArray[Any]]:
@@ -83,5 +83,7 @@ def _annotations(path: Path) -> list[NDArray[Any]]:
         raise DataError(f"{printable(path)}: damaged or no ground truth ({reason}), {expected}") from error
     shapes = {each.shape for each in maps}
     if len(shapes) != 1 or any(len(shape) != 2 or 0 in shape for shape in shapes):
-        raise DataError(f"{printable(path)}: its annotators' maps have sizes {sorted(shapes)}, expected one size")
+        raise DataError(
+            f"{printable(path)}: its annotators' maps have sizes {sorted(shapes)}, expected one size"
+        )
     return maps

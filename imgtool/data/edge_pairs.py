@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -68,30 +67,35 @@ def find_edge_pairs(folder: Path, part: str) -> list[EdgePair]:
     """
     photos = _photos(folder / IMAGES / part)
     truth = find_truth(folder / TRUTH / part)
-    for one, other, files in (("ground truth", photos.keys() - truth.keys(), photos), ("photo", truth.keys() - photos.keys(), truth)):
-        if other:
-            first = sorted(other)[0]
-            more = f" (and {len(other) - 1} more)" if len(other) > 1 else ""
-            raise DataError(f"{printable(files[first])} has no {one} of the same name{more}")
+    _require_partners(photos, truth, "ground truth")
+    _require_partners(truth, photos, "photo")
     pairs = [EdgePair(photos[name], truth[name]) for name in sorted(photos)]
     for pair in pairs:
         pair.read()
     return pairs
 
 
+def _require_partners(files: dict[str, Path], others: dict[str, Path], what: str) -> None:
+    alone = sorted(files.keys() - others.keys())
+    if alone:
+        more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
+        raise DataError(f"{printable(files[alone[0]])} has no {what} of the same name{more}")
+
+
 def _photos(folder: Path) -> dict[str, Path]:
     try:
-        names = sorted(os.listdir(folder))
+        paths = sorted(folder.iterdir())
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"{printable(folder)}: {reason}, expected a folder of photos") from error
     found: dict[str, Path] = {}
-    for name in names:
-        path = folder / name
-        if name.startswith(".") or path.suffix.lower() not in PHOTOS:
+    for path in paths:
+        if path.name.startswith(".") or path.suffix.lower() not in PHOTOS:
             continue
         if path.stem in found:
-            raise DataError(f"{printable(path)} and {printable(found[path.stem])} have one name for two photos")
+            raise DataError(
+                f"{printable(path)} and {printable(found[path.stem])} have one name for two photos"
+            )
         found[path.stem] = path
     if not found:
         raise DataError(f"{printable(folder)} holds no photo")

@@ -104,7 +104,7 @@ def encode(picture: Picture, name: str, recipe: str | None = None) -> tuple[byte
     notes: tuple[str, ...] = ()
     if picture.pixels.dtype == np.uint16 and not fmt.deep:
         alpha = None if picture.alpha is None else to_8_bits(picture.alpha)
-        picture = replace(picture, pixels=to_8_bits(picture.pixels), alpha=alpha)
+        picture = _reduced(picture, alpha)
         notes += (f"16 bits reduced to 8 for {fmt.pillow}",)
     if picture.alpha is not None and not fmt.alpha:
         if picture.alpha.min() < np.iinfo(picture.alpha.dtype).max:
@@ -135,7 +135,16 @@ def on_white(pixels: Samples, alpha: Samples) -> Samples:
     return mixed.astype(pixels.dtype)
 
 
+def _reduced(picture: Picture, alpha: Samples | None) -> Picture:
+    """A picture of 16 bits with 8."""
+    if picture.is_gray:
+        return Picture.gray(to_8_bits(picture.pixels[..., 0]), alpha)
+    return replace(picture, pixels=to_8_bits(picture.pixels), alpha=alpha)
+
+
 def _to_pillow(picture: Picture) -> Image.Image:
+    if picture.is_gray and picture.alpha is None:
+        return Image.fromarray(np.ascontiguousarray(picture.pixels[..., 0]))
     if picture.alpha is None:
         return Image.fromarray(np.ascontiguousarray(picture.pixels))
     return Image.fromarray(np.dstack((picture.pixels, picture.alpha)))
@@ -183,16 +192,20 @@ def _exact_palette(pixels: Samples, most: int) -> tuple[bytes | None, Samples]:
     return table.tobytes(), indices.reshape(packed.shape).astype(np.uint8)
 
 
+# Of the PNG specification, by the number of channels: grey, grey with alpha, colour, colour with alpha.
+_COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+
+
 def _png_16(picture: Picture, recipe: str | None) -> bytes:
-    """16-bit colour, which Pillow does not write: each row as its difference from the one above."""
-    planes = picture.pixels if picture.alpha is None else np.dstack((picture.pixels, picture.alpha))
+    """16 bits, which Pillow does not write in colour: each row as its difference from the one above."""
+    planes = picture.pixels[..., :1] if picture.is_gray else picture.pixels
+    planes = planes if picture.alpha is None else np.dstack((planes, picture.alpha))
     rows = planes.astype(">u2").reshape(picture.height, -1).view(np.uint8)
     up = rows.copy()
     up[1:] -= rows[:-1]
     filtered = np.insert(up, 0, 2, axis=1)
-    header = struct.pack(
-        ">IIBBBBB", picture.width, picture.height, 16, 2 if picture.alpha is None else 6, 0, 0, 0
-    )
+    kind = _COLOR_TYPES[planes.shape[2]]
+    header = struct.pack(">IIBBBBB", picture.width, picture.height, 16, kind, 0, 0, 0)
     chunks = [(b"IHDR", header)]
     if recipe is not None:
         chunks.append((b"iTXt", KEY.encode() + b"\0\0\0\0\0" + recipe.encode()))

@@ -18,6 +18,7 @@ from imgtool.imaging.encode import FORMATS, can_embed, encode
 from imgtool.imaging.modes import from_pillow
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.recipes import KEY, MAX_RECIPE_BYTES, from_json, from_xmp, sidecar_path, to_json
+from imgtool.imaging.vector import svg_recipe
 
 __all__ = [
     "MAX_PIXELS",
@@ -160,7 +161,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _embedded(path: Path, name: str) -> str | None:
     """The JSON of a recipe in a picture's header; nothing is decoded."""
     with path.open("rb") as file:
-        formats, called = sniff(file.read(64), name)
+        head = file.read(64)
+        if head.lstrip().startswith(b"<svg"):
+            return svg_recipe(head + file.read(2 * MAX_RECIPE_BYTES))
+        formats, called = sniff(head, name)
         try:
             with pillow_settings(MAX_PIXELS), Image.open(file, formats=formats) as image:
                 text, packet = image.info.get(KEY), image.info.get("xmp")

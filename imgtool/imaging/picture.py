@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,16 @@ class Picture:
             raise ValueError(f"pixels must be uint8 or uint16, got {dtype}")
         if self.alpha is not None and (self.alpha.shape != shape[:2] or self.alpha.dtype != dtype):
             raise ValueError(f"alpha must be {shape[:2]} {dtype}, got {self.alpha.shape} {self.alpha.dtype}")
+
+    @classmethod
+    def gray(cls, levels: Samples, alpha: Samples | None = None) -> Self:
+        """A picture of one channel, (H, W): its three are one in memory, and files get one where they can."""
+        return cls(np.broadcast_to(levels[..., None], (*levels.shape, 3)), alpha)
+
+    @property
+    def is_gray(self) -> bool:
+        """Whether it was made as one channel; a colour picture that happens to be grey is none."""
+        return self.pixels.strides[2] == 0
 
     @property
     def height(self) -> int:

@@ -102,7 +102,8 @@ class Tiling:
         """What the network sees of a picture (H, W, ...) in a tile; the border is mirrored."""
         rows = _mirrored(tile.rows.window, self.margin, pixels.shape[0])
         columns = _mirrored(tile.columns.window, self.margin, pixels.shape[1])
-        return pixels[rows][:, columns]
+        seen: Samples = pixels[rows][:, columns]
+        return seen
 
 
 def _mirrored(window: tuple[int, int], margin: int, length: int) -> NDArray[np.intp] | slice:
@@ -114,4 +115,5 @@ def _mirrored(window: tuple[int, int], margin: int, length: int) -> NDArray[np.i
         return np.zeros(end - begin, np.intp)
     period = 2 * (length - 1)
     places = np.abs(np.arange(begin, end)) % period
-    return np.minimum(places, period - places)
+    mirrored: NDArray[np.intp] = np.minimum(places, period - places)
+    return mirrored

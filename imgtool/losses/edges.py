@@ -13,7 +13,8 @@ def balanced_cross_entropy(
 ) -> Tensor:
     """Cross-entropy in which edges, few as they are, weigh as much as all the rest.
 
-    With Y+ the pixels marked by more than `threshold` of the annotators and Y- those marked by nobody, each output costs
+    With Y+ the pixels that more than `threshold` of the annotators marked, and Y- those that nobody marked, an output
+    costs
 
         - |Y-| / |Y|  sum over Y+ of log p  -  negative_weight |Y+| / |Y|  sum over Y- of log (1 - p)
 

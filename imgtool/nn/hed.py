@@ -17,9 +17,7 @@ VGG16_WIDTHS, VGG16_DEPTHS = (64, 128, 256, 512, 512), (2, 2, 3, 3, 3)
 LITE_WIDTHS, LITE_DECODER = (16, 32, 64, 128, 128), 16
 
 INPUTS = PREPROCESSING | {
-    "hed": Preprocessing(
-        (122.67892 / 255, 116.66877 / 255, 104.00699 / 255), (255.0, 255.0, 255.0), bgr=True
-    )
+    "hed": Preprocessing((122.67892 / 255, 116.66877 / 255, 104.00699 / 255), (255.0, 255.0, 255.0), bgr=True)
 }
 
 # Weights that were trained with sides stretched over the picture ("resized"), instead of enlarged by exact powers of
@@ -67,7 +65,9 @@ class HED(nn.Module):
         channels = 3
         for block, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
             for index in range(1, depth + 1):
-                self.add_module(f"conv{block}_{index}", nn.Conv2d(channels, width, 3, padding=1, bias=not norm))
+                self.add_module(
+                    f"conv{block}_{index}", nn.Conv2d(channels, width, 3, padding=1, bias=not norm)
+                )
                 if norm:
                     self.add_module(f"norm{block}_{index}", nn.BatchNorm2d(width))
                 channels = width
@@ -142,7 +142,7 @@ class HED(nn.Module):
 
     def _side(self, block: int, features: Tensor) -> Tensor:
         """Logits (N, 1, H, W) of one block, enlarged so that each pixel keeps its place."""
-        logits = self.get_submodule(f"side{block}")(features).float()
+        logits: Tensor = self.get_submodule(f"side{block}")(features).float()
         if block > 1:
             logits = functional.interpolate(logits, scale_factor=2 ** (block - 1), mode="bilinear")
         if shift := self.shifts[block - 1]:

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -88,7 +88,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write the state of a training, whole or not at all: tensors, numbers and words in dicts and lists."""
     with atomic_write(path) as file:
-        torch.save(dict(state), cast(BinaryIO, file))
+        torch.save(dict(state), file)
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,7 +101,7 @@ def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _resized(values: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.generic]:
+def _resized(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Pixels or a map at another (height, width), free of aliases."""
     if values.shape[:2] == size:
         return values

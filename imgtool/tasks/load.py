@@ -11,11 +11,24 @@ from imgtool.nn.vgg import PREPROCESSING, VGG
 from imgtool.options import STYLE_NETWORKS
 from imgtool.runtime.checkpoints import load_into, load_tensors
 from imgtool.runtime.device import Device
-from imgtool.runtime.registry import WeightsFile
+from imgtool.runtime.registry import WeightsFile, registry
+
+
+def activations_name(weights: WeightsFile) -> str | None:
+    """What the mean activations measured of these very weights are called; None if nobody measured them."""
+    published = (name for name, entry in registry().items() if entry.converted.sha256 == weights.sha256)
+    name = f"{next(published, None)}-activations"
+    return name if name in registry() else None
 
 
 def load_vgg(
-    weights: WeightsFile, layers: Collection[str], device: Device, *, pool: str = "max", margin: int = 0
+    weights: WeightsFile,
+    layers: Collection[str],
+    device: Device,
+    *,
+    pool: str = "max",
+    margin: int = 0,
+    activations: WeightsFile | None = None,
 ) -> VGG:
     """A frozen VGG up to its deepest layer in `layers`.
 
@@ -25,6 +38,7 @@ def load_vgg(
         device: where it runs and in which type.
         pool: "max" or "average".
         margin: see `VGG`.
+        activations: mean activations by which it is rescaled, see `VGG.rescale`.
     Raises:
         WeightsError: the weights are of another network, or do not fit.
         OptionError: the weights' features are too large for the device's type.
@@ -43,6 +57,8 @@ def load_vgg(
         raise OptionError("precision", f"fp16 overflows with {weights.name}", hint="--precision bf16 or fp32")
     network = VGG(weights.network, layers, preprocessing=weights.preprocessing, pool=pool, margin=margin)
     load_into(network, load_tensors(weights), name=weights.name, surplus=True)
+    if activations:
+        network.rescale(load_tensors(activations))
     for convolution in network.children():  # the normalisation before them stays fp32
         convolution.to(device.dtype)
     return network.to(device.torch, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]

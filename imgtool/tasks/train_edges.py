@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from imgtool.data.augment import inside, random_placement, sampled, sampling_grid
 from imgtool.data.edge_pairs import EdgePair
-from imgtool.losses.edges import OUTSIDE, balanced_cross_entropy, soft_cross_entropy
 from imgtool.errors import WeightsError
+from imgtool.losses.edges import OUTSIDE, balanced_cross_entropy, soft_cross_entropy
 from imgtool.nn.hed import BLOCKS, HED
 from imgtool.options import TrainEdgesOptions
 from imgtool.runtime.checkpoints import load_into, load_tensors, packed
@@ -48,7 +48,13 @@ class EdgesTrainee:
         teacher: TeacherMaps,
         judge: Any = None,
     ) -> None:
-        self.pairs, self.options, self.device, self.teacher, self.judge = pairs, options, device, teacher, judge
+        self.pairs, self.options, self.device, self.teacher, self.judge = (
+            pairs,
+            options,
+            device,
+            teacher,
+            judge,
+        )
         self.network = network.to(device.torch, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not _frozen(name, options.freeze))
@@ -86,7 +92,9 @@ class EdgesTrainee:
         }
         if imitated is not None:
             counted = (consensus != OUTSIDE).float()
-            losses["teacher"] = self.options.teacher_weight * soft_cross_entropy(logits, imitated, counted).sum()
+            losses["teacher"] = (
+                self.options.teacher_weight * soft_cross_entropy(logits, imitated, counted).sum()
+            )
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(tuple(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

@@ -174,7 +174,7 @@ def _whole() -> Iterator[None]:
         yield
         return
     waiting: list[tuple[int, FrameType | None]] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {int(each): signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     for number in handlers:
         signal.signal(number, lambda number, frame: waiting.append((number, frame)))
     try:

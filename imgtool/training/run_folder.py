@@ -39,7 +39,8 @@ class RunFolder:
         """
         if (path / OPTIONS).exists():
             raise OutputError(
-                f"{printable(path)} holds a training run already", hint="--resume goes on with it, or another -o"
+                f"{printable(path)} holds a training run already",
+                hint="--resume goes on with it, or another -o",
             )
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise OutputError(f"{printable(path)} is there and is no training run", hint="another -o")

@@ -1,0 +1,123 @@
+"""`imgtool edges`: options, files in, one task, files out."""
+
+from dataclasses import fields
+from typing import Any
+
+import click
+
+from imgtool.cli import batch, params, settings
+from imgtool.errors import OptionError
+from imgtool.options import EDGE_KINDS, EDGE_WEIGHTS, EdgesOptions
+from imgtool.runtime import processor
+
+FORMATS = (*batch.FORMATS, "svg")
+# Of its options, those that say what is written besides the map.
+EXTRAS = ("overlay", "svg", "sheet", "sidecar")
+ENDINGS = {"overlay": "-overlay.png", "svg": "-lines.svg", "sheet": "-sheet.png", "sidecar": batch.SIDECAR}
+
+
+class Scales(params.ParamType):
+    """One factor, or several with commas between them."""
+
+    name = "factor[,factor…]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """The factors."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no number, nor several with commas.", param, ctx)
+
+
+@click.command(
+    "edges",
+    cls=params.Repeatable,
+    files={"weights": EDGE_WEIGHTS},
+    extras=EXTRAS,
+    short_help="Find the edges of pictures.",
+)
+@click.argument("pictures", nargs=-1, required=True, metavar="IMAGE…", type=click.Path())
+@params.output(FORMATS)
+@click.option(
+    "--weights",
+    default=EDGE_WEIGHTS[0],
+    show_default=True,
+    metavar="|".join(EDGE_WEIGHTS) + "|RUN|FILE",
+    type=click.Path(),
+    help="Which detector.",
+)
+@click.option(
+    "--kind",
+    type=click.Choice((*EDGE_KINDS, "all")),
+    default=EdgesOptions.kind,
+    show_default=True,
+    help="The fusion, a side output, the average of these six, or all in a file each.",
+)
+@click.option(
+    "--scales",
+    type=Scales(),
+    default=",".join(f"{scale:g}" for scale in EdgesOptions.scales),
+    show_default=True,
+    help="Look at the picture at these sizes and average; 0.5,1,1.5 is slower and a little better.",
+)
+@click.option("--thin", is_flag=True, help="Lines one pixel wide: keep only the crest of each edge.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    metavar="T",
+    help="White where the probability reaches T, black elsewhere.",
+)
+@click.option("--invert", is_flag=True, help="Black edges on white.")
+@click.option(
+    "--bits", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Depth of the map."
+)
+@click.option("--overlay", is_flag=True, help="Save the photo with its edges drawn over it, too.")
+@click.option("--svg", is_flag=True, help="Save the thinned edges as vector paths, too.")
+@click.option("--sheet", is_flag=True, help="Save photo, Canny's edges and ours side by side, too.")
+@click.option("--sidecar", is_flag=True, help="Save the recipe beside the result too, as .json.")
+@click.option(
+    "--tile",
+    type=int,
+    default=EdgesOptions.tile,
+    show_default=True,
+    metavar="N",
+    help="Side of a tile in pixels, rounded down to a multiple of 16: less memory, the same map.",
+)
+@params.machine
+@params.talk
+def edges_command(pictures: tuple[str, ...], **values: Any) -> int:
+    """Find the edges of IMAGE as a person would draw them, after HED (Xie & Tu 2015).
+
+    The map is white where an edge is likely. A name that ends in .svg gets lines, at --threshold (0.5 unless given).
+
+    \b
+    Examples:
+      imgtool edges photo.jpg
+      imgtool edges photo.jpg -o lines.svg --threshold 0.4
+      imgtool edges photo.jpg --thin --invert -o drawing.png
+      imgtool edges photos/ -o maps/ --weights hed-lite --overlay
+    """
+    with settings.origins_told(click.get_current_context()):
+        options = options_of(values)
+    given = [] if values["weights"] in EDGE_WEIGHTS else [values["weights"]]
+    choice = params.output_choice(
+        values, beside=[ENDINGS[name] for name in EXTRAS if values[name]], also_read=given
+    )
+    kinds = options.kinds
+    jobs, skipped = batch.plan(pictures, choice, command="edges", kinds=kinds, formats=FORMATS)
+    processor.wait_passively()
+    from imgtool.cli.edges_work import EdgesWork
+
+    return batch.run(jobs, lambda: EdgesWork(options, values), skipped=skipped, fail_fast=choice.fail_fast)
+
+
+def options_of(values: dict[str, Any]) -> EdgesOptions:
+    """The task's options."""
+    if values["threshold"] is not None and values["bits"] == "16":
+        raise OptionError("bits", "16 bits of a map that is black and white", hint="leave --threshold away")
+    known = {field.name for field in fields(EdgesOptions)}
+    return EdgesOptions(**{name: value for name, value in values.items() if name in known})

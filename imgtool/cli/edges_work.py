@@ -1,0 +1,167 @@
+"""What `imgtool edges` does for each picture: read, call the task, write, tell."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from imgtool.cli.batch import Job
+from imgtool.cli.console import console
+from imgtool.cli.edges import ENDINGS
+from imgtool.cli.recipes import Ingredient
+from imgtool.cli.session import Session
+from imgtool.imaging.levels import levels
+from imgtool.imaging.picture import Picture, Samples, to_8_bits
+from imgtool.imaging.recipes import to_json
+from imgtool.imaging.thin import thin_edges
+from imgtool.options import EdgesOptions
+from imgtool.runtime.device import require_memory, step_down
+from imgtool.runtime.registry import registry
+from imgtool.tasks.edges import Probabilities, edges, memory_needed
+from imgtool.tasks.load import load_hed
+
+LINE_THRESHOLD = 0.5  # of lines in a drawing, unless --threshold says otherwise
+
+
+class EdgesWork:
+    """The detector, loaded once; called with a job, it finds the edges of one picture.
+
+    Args:
+        options: of the task.
+        values: the command's other values by parameter name.
+    Raises:
+        WeightsError, DeviceError: nothing can be done for any picture.
+    """
+
+    def __init__(self, options: EdgesOptions, values: dict[str, Any]) -> None:
+        self.options, self.values = options, values
+        self.session = Session("edges", values)
+        self.network = load_hed(self.session.find_weights(values["weights"]), self.session.device)
+
+    def __call__(self, job: Job) -> dict[str, Any]:
+        """Find the edges of one picture and write them; the fields of its `--json` line."""
+        began = time.monotonic()
+        picture, ingredient = self.session.read(job.source, "pictures")
+        options, maps = self._found(job, picture)
+        self._write_beside(job, picture, next(iter(maps.values())), ingredient, options)
+        for kind in job.outputs:
+            self._write(job.of(kind), maps.pop(kind), picture.alpha, ingredient, replace(options, kind=kind))
+        seconds = time.monotonic() - began
+        console.say(f"{job}: {picture.width}x{picture.height}, {seconds:.2f} s")
+        return {
+            "width": picture.width,
+            "height": picture.height,
+            "seconds": round(seconds, 3),
+            **self.session.about(),
+        }
+
+    def _found(self, job: Job, picture: Picture) -> tuple[EdgesOptions, dict[str, Probabilities]]:
+        """The maps of the job's kinds, and the options they were made with."""
+        device = self.session.device.torch
+        tiles = [max(16, self.options.tile), max(16, self.options.tile // 2)]
+        hint = f"--tile {max(16, tiles[1] // 2 // 16 * 16)}"
+        smallest = replace(self.options, tile=tiles[1])
+        require_memory(
+            device, memory_needed((picture.height, picture.width), smallest, self.network), hint=hint
+        )
+        with console.progress(job.source.stem) as on_progress:
+
+            def run(tile: int) -> tuple[EdgesOptions, dict[str, Probabilities]]:
+                options = replace(self.options, tile=tile)
+                result = edges(
+                    picture.pixels,
+                    options,
+                    network=self.network,
+                    on_tile=lambda done, total: on_progress(done, total, ""),
+                )
+                return options, dict(result.maps)
+
+            return step_down(run, tiles, say=_say_smaller, hint=hint)
+
+    def _recipe(self, ingredient: Ingredient, options: EdgesOptions) -> dict[str, Any]:
+        """How an output is made."""
+        made = {name: self.values[name] for name in ("thin", "threshold", "invert", "bits")}
+        named = {"weights": self.values["weights"]} if self.values["weights"] in registry() else {}
+        return self.session.recipe(ingredient, {**asdict(options), **made, **named})
+
+    def _write(
+        self,
+        job: Job,
+        probabilities: Probabilities,
+        alpha: Samples | None,
+        ingredient: Ingredient,
+        options: EdgesOptions,
+    ) -> None:
+        """One map as a picture, or as lines where a drawing is asked for."""
+        recipe = self._recipe(ingredient, options)
+        format = job.format if job.to_stream else job.output.suffix[1:].lower()
+        if format == "svg":
+            self.session.write_text(job, self._drawing(probabilities, job.source.stem, recipe))
+            return
+        if self.values["thin"]:
+            probabilities = thin_edges(probabilities)
+        bits = int(self.values["bits"])
+        drawn = levels(
+            probabilities, bits=bits, threshold=self.values["threshold"], invert=self.values["invert"]
+        )
+        if alpha is not None:
+            alpha = to_8_bits(alpha) if bits == 8 else alpha * (257 if alpha.dtype.itemsize == 1 else 1)
+        picture = Picture.gray(drawn, None if alpha is None else alpha.astype(drawn.dtype))
+        self.session.write(job, picture, recipe, sidecar=self.values["sidecar"])
+
+    def _drawing(self, probabilities: Probabilities, title: str, recipe: Mapping[str, Any]) -> str:
+        """The crests of a map as vector paths, the fainter the less probable."""
+        from imgtool.imaging.thin import skeleton
+        from imgtool.imaging.vector import simplify, strengths, svg, trace
+
+        threshold = self.values["threshold"]
+        level = LINE_THRESHOLD if threshold is None else threshold
+        paths = trace(skeleton(thin_edges(probabilities) >= max(level, 1e-6)), min_pixels=3)
+        # White lines want a dark ground: on a page they would not be seen.
+        ink, ground = ("#000000", None) if self.values["invert"] else ("#000000", "#ffffff")
+        height, width = probabilities.shape
+        return svg(
+            simplify(paths),
+            width,
+            height,
+            stroke=ink,
+            background=ground,
+            opacities=strengths(paths, probabilities),
+            smooth=True,
+            title=title,
+            recipe=to_json(recipe),
+        )
+
+    def _write_beside(
+        self,
+        job: Job,
+        picture: Picture,
+        probabilities: Probabilities,
+        ingredient: Ingredient,
+        options: EdgesOptions,
+    ) -> None:
+        """What was asked for besides the map: overlay, lines, sheet."""
+        if not any(self.values[name] for name in ("overlay", "svg", "sheet")):
+            return
+        from imgtool.imaging.overlay import canny_edges, overlay
+        from imgtool.imaging.sheet import draw_sheet
+
+        if self.values["overlay"]:
+            lines = thin_edges(probabilities) if self.values["thin"] else probabilities
+            drawn = Picture(overlay(picture.pixels, lines), picture.alpha)
+            self.session.write_beside(job, ENDINGS["overlay"], drawn)
+        if self.values["svg"]:
+            recipe = self._recipe(ingredient, replace(options, kind=next(iter(job.outputs))))
+            drawing = self._drawing(probabilities, job.source.stem, recipe)
+            self.session.write_text_beside(job, ENDINGS["svg"], drawing)
+        if self.values["sheet"]:
+            panels = [
+                ("photo", Picture(picture.pixels)),
+                ("Canny", Picture.gray(255 * canny_edges(picture.pixels).astype("u1"))),
+                ("HED", Picture.gray(levels(probabilities))),
+            ]
+            self.session.write_beside(job, ENDINGS["sheet"], draw_sheet(panels))
+
+
+def _say_smaller(tile: int) -> None:
+    console.warn(f"out of memory; once more with --tile {tile}")
