@@ -56,6 +56,22 @@ def _shown(value: Any) -> str:
 @knob("--freeze", type=int, help="First blocks that stay as they are.")
 @knob("--threshold", type=float, help="Share of annotators above which a pixel is an edge.")
 @knob("--seed", type=int, help="Of the order of crops, their places, and random weights.")
+@click.option(
+    "--score-every",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1000,
+    show_default=True,
+    help="Steps between two looks at DATA's val part.",
+)
+@click.option(
+    "--save-every",
+    type=params.Seconds(),
+    metavar="TIME",
+    default="60s",
+    show_default=True,
+    help="Time between two checkpoints.",
+)
 @params.compute
 @params.talk
 def train_edges_command(data: Path | None, run: Path, resume: bool, **values: Any) -> int:

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from imgtool.errors import Diverged
+from imgtool.imaging.picture import Picture
+from imgtool.training.report import run_report
 from imgtool.training.run_folder import BEST, LAST, RunFolder
-
-SAVE_SECONDS = 60.0
 
 
 class Trainee(Protocol):
@@ -37,6 +37,9 @@ class Trainee(Protocol):
     def score(self) -> Mapping[str, float]:
         """How good it is on data that it is not trained on; the first value decides which one is best."""
 
+    def samples(self) -> Mapping[str, Picture]:
+        """Pictures that show what it can do, by name."""
+
     def model(self) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
         """The tensors that the inference command needs, and what their file says about itself."""
 
@@ -50,12 +53,14 @@ class Limits:
         time: seconds in all, those before a resume included.
         log_every: steps.
         score_every: steps; the end is always scored.
+        save_seconds: between two checkpoints.
     """
 
     steps: int | None = None
     time: float | None = None
     log_every: int = 20
     score_every: int = 1000
+    save_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ class _Fit:
                 if self.done % self.limits.score_every == 0:
                     self._score()
                     scored = True
-                if time.monotonic() - self.saved > SAVE_SECONDS:
+                if time.monotonic() - self.saved > self.limits.save_seconds:
                     self._save()
             if not scored:
                 self._score()
@@ -146,6 +151,8 @@ class _Fit:
         if not scores:
             return
         self.run.log({"step": self.done, "seconds": round(self._seconds(), 1), "score": dict(scores)})
+        for name, picture in self.trainee.samples().items():
+            self.run.save_sample(name, picture)
         first = next(iter(scores.values()))
         if first > self.best:
             self.best = first
@@ -164,6 +171,7 @@ class _Fit:
         self.run.save_checkpoint(LAST, self._state())
         if self.best == -math.inf:
             self.run.save_model(*self.trainee.model())
+        self.run.save_report(run_report(self.run))
         self.saved = time.monotonic()
 
 

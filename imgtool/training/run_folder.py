@@ -1,7 +1,6 @@
 """A training run on disk: a folder that says what was asked for, how it went, and where it can go on."""
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -106,12 +105,11 @@ class RunFolder:
         """Write `samples/NAME.png`."""
         write_picture(self.path / SAMPLES / f"{name}.png", picture)
 
+    def samples(self) -> list[Path]:
+        """The files of the samples, in the order of their names."""
+        return sorted((self.path / SAMPLES).glob("*.png"))
+
     def save_report(self, page: str) -> None:
         """Write `report.html`."""
         with atomic_write(self.path / REPORT) as file:
             file.write(page.encode())
-
-
-def now() -> str:
-    """Time of day as a log tells it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

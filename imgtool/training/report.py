@@ -1,0 +1,68 @@
+"""What a run has come to, as a page: options, curves, scores, samples."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imgtool.imaging.report import Block, Heading, Paragraph, Pictures, Plot, Table, html_page
+from imgtool.training.run_folder import RunFolder
+
+NOT_CURVES = ("step", "seconds", "score", "rate")
+SMOOTH = 100  # points of a curve of losses, each the mean of a stretch
+
+
+def run_report(run: RunFolder) -> str:
+    """The page of a run, as far as it has come."""
+    history = run.history()
+    losses = [line for line in history if "score" not in line]
+    scores = [line for line in history if "score" in line]
+    blocks: list[Block] = [Paragraph(_summary(run, history, scores))]
+    if losses:
+        curves = {name: _means(losses, name) for name in losses[-1] if name not in NOT_CURVES}
+        blocks += [Heading("Losses"), Plot(curves, "step", "loss", log_y=True)]
+    if scores:
+        names = list(scores[-1]["score"])
+        points = {
+            name: [(line["step"], line["score"].get(name, float("nan"))) for line in scores] for name in names
+        }
+        blocks += [Heading("Scores"), Plot(points, "step", "score")]
+        rows = [[line["step"], *(line["score"].get(name) for name in names)] for line in scores]
+        blocks.append(Table(["step", *names], rows))
+    if samples := run.samples():
+        blocks += [Heading("Samples"), Pictures([(path.stem, path.read_bytes()) for path in samples])]
+    blocks += [Heading("Options"), Table(["option", "value"], _flat(run.options))]
+    return html_page(f"{run.options.get('command', 'training')}: {run.path.name}", blocks)
+
+
+def _summary(
+    run: RunFolder, history: Sequence[Mapping[str, Any]], scores: Sequence[Mapping[str, Any]]
+) -> str:
+    if not history:
+        return "Nothing was logged yet."
+    last = history[-1]
+    words = f"{last['step']} steps in {last['seconds'] / 60:.1f} minutes."
+    if scores:
+        name = next(iter(scores[-1]["score"]))
+        best = max(scores, key=lambda line: float(line["score"][name]))
+        words += f" Best {name} {best['score'][name]:.4f} at step {best['step']}."
+    return words
+
+
+def _means(lines: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
+    """(step, mean of a loss) over stretches of the log."""
+    known = [(line["step"], line[name]) for line in lines if name in line]
+    width = max(1, len(known) // SMOOTH)
+    stretches = [known[start : start + width] for start in range(0, len(known), width)]
+    return [(each[-1][0], sum(value for _, value in each) / len(each)) for each in stretches]
+
+
+def _flat(options: Mapping[str, Any], prefix: str = "") -> list[list[object]]:
+    """Options and those inside them as rows."""
+    rows: list[list[object]] = []
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            rows.append(
+                [prefix + name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)]
+            )
+    return rows

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgtool.imaging.tiling import Tiling
+
+TILING = Tiling(side=32, margin=16, reach=32, stride=16)
+sides = st.integers(1, 90)
+
+
+def padded(pixels, tiling):
+    """The padded picture, by numpy's own mirroring, one pixel a time as it takes no more than the picture has."""
+    height, width = pixels.shape[:2]
+    grown = pixels
+    for axis, length in ((0, height), (1, width)):
+        whole = -(-(length + 2 * tiling.margin) // tiling.stride) * tiling.stride
+        before, after = tiling.margin, whole - length - tiling.margin
+        grown = np.pad(grown, [(before, after) if axis == each else (0, 0) for each in range(2)], mode="reflect")
+    return grown
+
+
+@given(height=sides, width=sides, side=st.integers(1, 70))
+@settings(deadline=None)
+def test_tiles_show_the_padded_picture_and_keep_each_pixel_once(height, width, side):
+    tiling = Tiling(side=side, margin=16, reach=32, stride=16)
+    pixels = np.arange(height * width).reshape(height, width)
+    whole = padded(pixels, tiling)
+    kept = np.zeros_like(pixels)
+    tiles = list(tiling.tiles(height, width))
+    for tile in tiles:
+        seen = tiling.cut(pixels, tile)
+        assert seen.shape[0] % 16 == seen.shape[1] % 16 == 0
+        (top, bottom), (left, right) = tile.rows.window, tile.columns.window
+        assert (seen == whole[top:bottom, left:right]).all()
+        assert (seen[tile.inner] == pixels[tile.place]).all()
+        kept[tile.place] += 1
+    assert (kept == 1).all()
+    assert len(tiles) == tiling.count(height, width)
+
+
+def test_kept_pixels_are_out_of_reach_of_the_windows_ends():
+    for span in (tile.rows for tile in TILING.tiles(200, 5)):
+        inner = span.inner
+        if span.window[0] > 0:
+            assert inner.start >= TILING.reach
+        if span.window[1] < 240:
+            assert span.window[1] - span.window[0] - inner.stop >= TILING.reach
+
+
+@pytest.mark.parametrize(("side", "legal"), [(1, 16), (16, 16), (31, 16), (32, 32), (100, 96)])
+def test_side_is_rounded_down_to_the_stride(side, legal):
+    tiling = Tiling(side=side, margin=16, reach=32, stride=16)
+    assert next(iter(tiling.tiles(500, 500))).rows.kept == (0, legal)

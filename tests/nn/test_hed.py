@@ -1,0 +1,105 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from imgtool.nn.hed import HED, LITE_WIDTHS, OUTPUTS, REACH
+
+SMALL = (4, 6, 8, 10, 12)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return HED(SMALL).eval()
+
+
+@pytest.fixture
+def image():
+    return torch.rand(1, 3, 64, 48, generator=torch.Generator().manual_seed(1))
+
+
+def test_six_maps_at_the_size_of_the_image(network, image):
+    assert network(image).shape == (1, len(OUTPUTS), 64, 48)
+
+
+def test_refuses_sizes_that_poolings_do_not_divide(network):
+    with pytest.raises(ValueError, match="multiples of 16"):
+        network(torch.rand(1, 3, 64, 40))
+
+
+def test_sides_and_fusion_by_the_definition(network, image):
+    """Figure 3 of Xie & Tu: a 1x1 convolution of each block, enlarged by powers of two, and one of the five."""
+    features, sides = network.normalise(image), []
+    for block, depth in enumerate(network.depths, start=1):
+        features = functional.max_pool2d(features, 2) if block > 1 else features
+        for index in range(1, depth + 1):
+            features = functional.relu(network.get_submodule(f"conv{block}_{index}")(features))
+        side = network.get_submodule(f"side{block}")(features)
+        sides.append(functional.interpolate(side, image.shape[-2:], mode="bilinear"))
+    stacked = torch.cat(sides, dim=1)
+    expected = torch.cat((stacked, network.fuse(stacked)), dim=1)
+    torch.testing.assert_close(network(image), expected)
+
+
+def test_an_image_mirrored_left_to_right_has_mirrored_edges():
+    """With symmetric kernels; sides that are enlarged off their places would not be mirrored."""
+    torch.manual_seed(0)
+    network = HED(SMALL).eval()
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = (parameter.data + parameter.data.flip(-1)) / 2
+    image = torch.rand(1, 3, 48, 64)
+    torch.testing.assert_close(network(image.flip(-1)), network(image).flip(-1), rtol=1e-4, atol=1e-5)
+
+
+def test_displaced_weights_are_read_further_right_and_down():
+    torch.manual_seed(0)
+    plain = HED(SMALL, preprocessing="caffe").eval()
+    displaced = HED(SMALL, preprocessing="hed").eval()
+    displaced.load_state_dict(plain.state_dict())
+    displaced.mean = plain.mean
+    image = torch.rand(1, 3, 64, 64)
+    for number, shift in enumerate((0, 0, 1, 2, 4)):
+        ours, moved = plain(image)[0, number], displaced(image)[0, number]
+        torch.testing.assert_close(moved[: 64 - shift, : 64 - shift], ours[shift:, shift:])
+
+
+def test_reach_covers_what_an_output_can_see():
+    """The gradient of one output pixel is zero further away, for a network as deep as VGG-16."""
+    torch.manual_seed(0)
+    network = HED((2, 2, 2, 2, 2), preprocessing="hed").double().eval()
+    network.fuse.weight.data.fill_(1)
+    image = torch.rand(1, 3, 512, 16, dtype=torch.float64, requires_grad=True)
+    for place in (256, 263, 271):
+        network(image)[0, :, place].sum().backward()
+        rows = image.grad.abs().sum((0, 1, 3)).nonzero()
+        block = place // 16 * 16  # tiles end at multiples of the stride
+        assert block - REACH <= rows.min()
+        assert rows.max() < block + 16 + REACH
+        image.grad = None
+
+
+def test_folding_batch_norm_changes_nothing():
+    torch.manual_seed(0)
+    network = HED(LITE_WIDTHS, decoder=4, norm=True)
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.rand(2, 3, 32, 32))
+    network.eval()
+    image = torch.rand(1, 3, 32, 32)
+    folded = network.folded()
+    assert not any("norm" in name for name in folded.state_dict())
+    torch.testing.assert_close(folded(image), network(image), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("decoder", [0, 4])
+def test_shape_is_read_from_the_weights(decoder):
+    network = HED(SMALL, (1, 2, 1, 2, 1), decoder=decoder)
+    again = HED.shaped_as(network.state_dict(), preprocessing="caffe")
+    again.load_state_dict(network.state_dict())
+    assert (again.widths, again.depths, again.decoder) == (SMALL, (1, 2, 1, 2, 1), decoder)
+
+
+def test_shape_of_other_weights_is_refused():
+    with pytest.raises(LookupError):
+        HED.shaped_as({"layer.weight": torch.zeros(1)}, preprocessing="caffe")

@@ -1,0 +1,142 @@
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from imgtool.errors import Diverged, OutputError
+from imgtool.imaging.picture import Picture
+from imgtool.training.loop import Limits, fit
+from imgtool.training.run_folder import BEST, LAST, MODEL, REPORT, RunFolder
+
+
+class Toy:
+    """A weight that is pulled to a target which depends on the step; scored by its distance to 3."""
+
+    def __init__(self):
+        self.weight = torch.zeros(2)
+        self.velocity = torch.zeros(2)
+        self.seen = []
+
+    def step(self, number, progress):
+        self.seen.append(number)
+        target = torch.from_numpy(np.random.default_rng((7, number)).normal(3, 1, 2)).float()
+        self.velocity = 0.9 * self.velocity + 0.1 * (target - self.weight)
+        self.weight = self.weight + 0.1 * self.velocity
+        return {"loss": float((target - self.weight).square().mean())}
+
+    def state(self):
+        return {"weight": self.weight, "velocity": self.velocity}
+
+    def load_state(self, state):
+        self.weight, self.velocity = state["weight"], state["velocity"]
+
+    def score(self):
+        return {"closeness": -float((self.weight - 3).abs().max())}
+
+    def samples(self):
+        return {"picture": Picture.gray(np.zeros((4, 5), np.uint8))}
+
+    def model(self):
+        return {"weight": self.weight}, {"network": "toy"}
+
+
+def ignore(step, progress, losses):
+    pass
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder.new(tmp_path / "run", {"command": "toy", "options": {"rate": 0.1}})
+
+
+def test_leaves_a_folder_that_explains_itself(run):
+    result = fit(Toy(), Limits(steps=50, score_every=20), run=run, on_step=ignore)
+    assert (result.steps, result.interrupted) == (50, None)
+    for name in ("options.json", "log.jsonl", LAST, BEST, MODEL, REPORT, "samples/picture.png"):
+        assert (run.path / name).is_file(), name
+    history = run.history()
+    assert [line["step"] for line in history if "score" in line] == [20, 40, 50]
+    assert [line["step"] for line in history if "loss" in line] == [1, 20, 40]
+    page = (run.path / REPORT).read_text()
+    assert "50 steps" in page
+    assert "options.rate" in page
+
+
+def test_model_is_the_best_by_score(run):
+    toy = Toy()
+    scores = iter([1.0, 5.0, 2.0])
+    toy.score = lambda: {"quality": next(scores)}
+    result = fit(toy, Limits(steps=3, score_every=1), run=run, on_step=ignore)
+    best = run.load_checkpoint(BEST)
+    assert (result.best, best["step"], best["best"]) == (5.0, 2, 5.0)
+    assert run.load_checkpoint(LAST)["step"] == 3
+
+
+def interrupted_at(toy, number):
+    """Make a toy send itself a Ctrl-C in the middle of a step."""
+    plain = toy.step
+
+    def step(current, progress):
+        if current == number:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(current, progress)
+
+    toy.step = step
+    return toy
+
+
+def test_going_on_after_an_interrupt_is_the_same_to_the_bit(tmp_path):
+    limits = Limits(steps=40, score_every=15)
+    whole, cut = (RunFolder.new(tmp_path / name, {}) for name in ("whole", "cut"))
+    fit(Toy(), limits, run=whole, on_step=ignore)
+    first = fit(interrupted_at(Toy(), 22), limits, run=cut, on_step=ignore)
+    assert isinstance(first.interrupted, KeyboardInterrupt)
+    assert first.steps == 23  # the step that was under way is done, not half done
+    second = Toy()
+    fit(second, limits, run=RunFolder.resumed(cut.path), on_step=ignore)
+    assert second.seen == list(range(23, 40))
+    assert (whole.path / MODEL).read_bytes() == (cut.path / MODEL).read_bytes()
+    ours, theirs = whole.load_checkpoint(LAST)["trainee"], cut.load_checkpoint(LAST)["trainee"]
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_log_forgets_steps_that_are_done_again(run):
+    toy = Toy()
+    run.save_checkpoint(LAST, {"trainee": toy.state(), "step": 20, "seconds": 5.0, "best": -math.inf})
+    for step in (10, 20, 30):
+        run.log({"step": step, "seconds": 1, "loss": 0.5})
+    with (run.path / "log.jsonl").open("a") as file:
+        file.write('{"step": 35, "lo')  # killed while writing
+    result = fit(toy, Limits(steps=40), run=run, on_step=ignore)
+    assert toy.seen[0] == 20
+    assert [line["step"] for line in run.history() if "loss" in line] == [10, 20, 40]
+    assert result.seconds >= 5
+
+
+def test_time_ends_a_run(run):
+    result = fit(Toy(), Limits(time=0.05), run=run, on_step=ignore)
+    assert result.steps >= 1
+    again = Toy()
+    fit(again, Limits(time=0.05), run=run, on_step=ignore)
+    assert again.seen == []
+
+
+def test_loss_that_is_not_finite_keeps_the_last_checkpoint(run):
+    toy = Toy()
+    fit(toy, Limits(steps=10), run=run, on_step=ignore)
+    toy.step = lambda number, progress: {"loss": math.nan}
+    with pytest.raises(Diverged, match="loss became nan at step 11"):
+        fit(toy, Limits(steps=20), run=run, on_step=ignore)
+    assert run.load_checkpoint(LAST)["step"] == 10
+
+
+def test_never_replaces_a_run(run, tmp_path):
+    with pytest.raises(OutputError, match="holds a training run already"):
+        RunFolder.new(run.path, {})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(OutputError, match="is no training run"):
+        RunFolder.new(tmp_path / "other", {})
