@@ -73,3 +73,14 @@ def test_canny_finds_nothing_on_a_flat_or_tiny_picture():
     assert not canny_edges(np.full((30, 30, 3), 200, np.uint8)).any()
     assert canny_edges(np.zeros((1, 1, 3), np.uint8)).tolist() == [[False]]
     assert canny_edges(np.full((1, 9, 3), 7, np.uint8)).shape == (1, 9)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_canny_looks_at_a_smaller_picture(dtype):
+    pixels = np.zeros((200, 100, 3), dtype)
+    pixels[:, 50:] = np.iinfo(dtype).max
+    edges = canny_edges(pixels, max_height=80)
+    assert edges.shape == (80, 40) and set(edges.nonzero()[1].tolist()) <= {19, 20}
+    assert edges.any()
+    assert (canny_edges(pixels, max_height=200) == canny_edges(pixels)).all()
+    assert canny_edges(np.zeros((900, 1, 3), dtype), max_height=3).shape == (3, 1)
