@@ -56,7 +56,7 @@ def bench() -> None:
 @click.option("--size", "sizes", type=click.Choice(list(SIZES)), multiple=True, default=list(SIZES))
 @click.option("--rival", "rivals", type=click.Choice(list(RIVALS)), multiple=True, default=list(RIVALS))
 @click.option("--weights", "ours", multiple=True, default=["hed", "hed-lite"], show_default=True)
-@click.option("--rounds", default=5, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--seconds", default=SECONDS, show_default=True, help="That a side is measured for in a round.")
 @threads
 def speed(
@@ -314,7 +314,7 @@ def picture(width: int, height: int, path: Path) -> None:
 
 @bench.command()
 @weights
-@click.option("--trials", default=12, show_default=True)
+@click.option("--trials", type=click.IntRange(min=1), default=12, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def exact(weights: str, trials: int, seed: int) -> None:
     """Maps in tiles against whole ones in fp32, over random sizes, places and tiles."""
