@@ -1,26 +1,36 @@
 """What `imgtool train-edges` does: data, network, run folder, the loop, and what is said about it."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from imgtool import __version__
 from imgtool.cli.console import console
 from imgtool.cli.recipes import versions
-from imgtool.data.edge_pairs import find_edge_pairs
+from imgtool.data.edge_pairs import EdgePair, find_edge_pairs
 from imgtool.errors import DataError
 from imgtool.files import printable
-from imgtool.options import TrainEdgesOptions
+from imgtool.imaging.io import read_picture, write_picture
+from imgtool.imaging.levels import levels
+from imgtool.imaging.picture import Picture
+from imgtool.options import EdgesOptions, TrainEdgesOptions
 from imgtool.runtime import processor
-from imgtool.runtime.device import seed_everything, select_device
+from imgtool.runtime.device import Device, seed_everything, select_device
 from imgtool.runtime.registry import WeightsFile, find_weights
+from imgtool.tasks.edges import edges
+from imgtool.tasks.load import load_hed
 from imgtool.tasks.train_edges import EdgesTrainee, network_to_train
 from imgtool.training.loop import Limits, fit
 from imgtool.training.run_folder import RunFolder
 
 COMMAND = "train-edges"
+MACHINE = ("device", "precision", "threads", "score_every", "save_every")
+TEACHER_OPTIONS = EdgesOptions(scales=(0.5, 1.0, 1.5))  # a teacher takes its time
 
 
 def start(data: Path, path: Path, options: TrainEdgesOptions, machine: Mapping[str, Any]) -> int:
@@ -33,7 +43,7 @@ def start(data: Path, path: Path, options: TrainEdgesOptions, machine: Mapping[s
             "versions": versions(),
             "data": str(data.absolute()),
             "options": asdict(options),
-            "machine": {name: machine[name] for name in ("device", "precision", "threads")},
+            "machine": {name: machine[name] for name in MACHINE},
         },
     )
     return _train(run, options, run.options["machine"])
@@ -61,10 +71,15 @@ def _train(run: RunFolder, options: TrainEdgesOptions, machine: Mapping[str, Any
     pairs = find_edge_pairs(data, "train")
     console.say(f"{len(pairs)} pairs to train on")
     weights = None if options.start == "random" else _weights(options.start)
-    trainee = EdgesTrainee(
-        pairs, options, network=network_to_train(options, weights), device=device, teacher={}
+    network = network_to_train(options, weights)
+    teacher = {} if options.teacher is None else _teacher_maps(run, options.teacher, pairs, device)
+    trainee = EdgesTrainee(pairs, options, network=network, device=device, teacher=teacher)
+    limits = Limits(
+        steps=options.steps,
+        time=options.time,
+        score_every=machine["score_every"],
+        save_seconds=machine["save_every"],
     )
-    limits = Limits(steps=options.steps, time=options.time)
     with console.progress(COMMAND) as on_progress:
 
         def on_step(step: int, progress: float, losses: Mapping[str, float]) -> None:
@@ -77,6 +92,21 @@ def _train(run: RunFolder, options: TrainEdgesOptions, machine: Mapping[str, Any
         console.say(f"To go on: {shlex.join(['imgtool', COMMAND, '-o', str(run.path), '--resume'])}")
         raise result.interrupted
     return 0
+
+
+def _teacher_maps(
+    run: RunFolder, name: str, pairs: Sequence[EdgePair], device: Device
+) -> dict[str, NDArray[np.uint8]]:
+    """What the teacher sees in each photo; kept in the run, so that it is asked once."""
+    missing = [pair for pair in pairs if not run.teacher_map(pair.name).exists()]
+    with console.progress(f"Asking {name}") as on_progress:
+        network = load_hed(_weights(name), device) if missing else None
+        for done, pair in enumerate(missing):
+            on_progress(done, len(missing), pair.name)
+            assert network is not None
+            seen = edges(pair.read()[0], TEACHER_OPTIONS, network=network).maps
+            write_picture(run.teacher_map(pair.name), Picture.gray(levels(seen[TEACHER_OPTIONS.kind])))
+    return {pair.name: read_picture(run.teacher_map(pair.name)).pixels[..., 0] for pair in pairs}
 
 
 def _weights(name: str) -> WeightsFile:

@@ -92,9 +92,9 @@ class EdgesTrainee:
         }
         if imitated is not None:
             counted = (consensus != OUTSIDE).float()
-            losses["teacher"] = (
-                self.options.teacher_weight * soft_cross_entropy(logits, imitated, counted).sum()
-            )
+            # Imitation first, then more and more of what people drew: the teacher is not always right.
+            weight = self.options.teacher_weight * (1 - progress)
+            losses["teacher"] = weight * soft_cross_entropy(logits, imitated, counted).sum()
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(tuple(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

@@ -15,7 +15,7 @@ from imgtool.runtime.checkpoints import load_state, save_state, save_tensors
 
 OPTIONS, LOG, REPORT, MODEL = "options.json", "log.jsonl", "report.html", "model.safetensors"
 LAST, BEST = "checkpoints/last.pt", "checkpoints/best.pt"
-SAMPLES = "samples"
+SAMPLES, TEACHER = "samples", "teacher"
 
 
 class RunFolder:
@@ -100,6 +100,10 @@ class RunFolder:
     def save_model(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         """Write what the command that uses the network takes as --weights."""
         save_tensors(self.path / MODEL, tensors, metadata)
+
+    def teacher_map(self, name: str) -> Path:
+        """Where the map that a teacher made of a photo is kept."""
+        return self.path / TEACHER / f"{name}.png"
 
     def save_sample(self, name: str, picture: Picture) -> None:
         """Write `samples/NAME.png`."""
