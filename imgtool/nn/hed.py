@@ -24,9 +24,9 @@ INPUTS = PREPROCESSING | {
 # two, draw their deep sides displaced; on average by so many pixels to the left and up.
 SHIFTS = {"hed": (0, 0, 1, 2, 4)}
 
-# Furthest pixel that can change an output: 98 through the convolutions and poolings up to conv5_3 (receptive field
-# 196), then 8 through the linear enlargement by 16, and 4 through SHIFTS; rounded up to a multiple of the stride.
-REACH = 112
+# Furthest pixel that can change an output, rounded up to a multiple of the stride. Up to conv5_3 it is 98 (receptive
+# field 196); then 8 through the linear enlargement by 16 and 4 through SHIFTS, or 31 down the decoder's five merges.
+REACH, DECODER_REACH = 112, 144
 
 
 class HED(nn.Module):
@@ -94,6 +94,11 @@ class HED(nn.Module):
         ]
         decoder = tensors["lateral1.weight"].shape[0] if "lateral1.weight" in tensors else 0
         return cls(widths, depths, decoder=decoder, preprocessing=preprocessing)
+
+    @property
+    def reach(self) -> int:
+        """How far an output can see, in pixels, rounded up to a multiple of the stride."""
+        return DECODER_REACH if self.decoder else REACH
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of the five sides and, last, of their fusion.

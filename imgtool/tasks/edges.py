@@ -13,7 +13,7 @@ from torch import Tensor
 from imgtool.imaging.picture import Samples, to_8_bits
 from imgtool.imaging.tensors import to_image
 from imgtool.imaging.tiling import Tiling
-from imgtool.nn.hed import HED, OUTPUTS, REACH, STRIDE
+from imgtool.nn.hed import HED, OUTPUTS, STRIDE
 from imgtool.options import EdgesOptions
 
 MARGIN = 32  # mirrored pixels: less, and the zeros with which convolutions pad show as a ghost of a frame
@@ -47,7 +47,7 @@ def edges(
     """
     pixels = to_8_bits(pixels)
     height, width = pixels.shape[:2]
-    tiling = tiling_of(options)
+    tiling = tiling_of(options, network)
     sizes = [_scaled((height, width), scale) for scale in options.scales]
     total, done = sum(tiling.count(*size) for size in sizes), 0
     maps: dict[str, Probabilities] = {}
@@ -65,9 +65,9 @@ def edges(
     return EdgesResult(maps)
 
 
-def tiling_of(options: EdgesOptions) -> Tiling:
-    """How pictures are cut for a network as deep as VGG-16."""
-    return Tiling(side=options.tile, margin=MARGIN, reach=REACH, stride=STRIDE)
+def tiling_of(options: EdgesOptions, network: HED) -> Tiling:
+    """How pictures are cut for a network."""
+    return Tiling(side=options.tile, margin=MARGIN, reach=network.reach, stride=STRIDE)
 
 
 # Bytes for each pixel of a window at the peak, measured: features of the first block twice, and what surrounds them.
@@ -77,7 +77,7 @@ PICTURE_BYTES = 12  # of the whole picture: pixels, a map, and what is written
 
 def memory_needed(size: tuple[int, int], options: EdgesOptions, network: HED) -> int:
     """Bytes that `edges` needs at its peak, besides what the process has taken already."""
-    side = min(options.tile, max(size)) + 2 * REACH
+    side = min(options.tile, max(size)) + 2 * network.reach
     dtype = network.get_parameter("conv1_1.weight").dtype
     features = 3 * network.widths[0] * FEATURE_BYTES[dtype] + 64
     largest = max(options.scales) ** 2

@@ -189,6 +189,7 @@ def network_to_train(options: TrainEdgesOptions, weights: WeightsFile | None) ->
         nn.init.zeros_(module.get_parameter("weight"))
         nn.init.zeros_(module.get_parameter("bias"))
     nn.init.constant_(network.fuse.weight, 1 / BLOCKS)
+    nn.init.zeros_(network.fuse.get_parameter("bias"))
     own = network.state_dict()
     blocks = {name: tensor for name, tensor in tensors.items() if name.startswith("conv") and name in own}
     load_into(network, own | blocks, name=weights.name)

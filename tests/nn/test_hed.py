@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from imgtool.nn.hed import HED, LITE_WIDTHS, OUTPUTS, REACH
+from imgtool.nn.hed import HED, LITE_WIDTHS, OUTPUTS
 
 SMALL = (4, 6, 8, 10, 12)
 
@@ -64,19 +64,24 @@ def test_displaced_weights_are_read_further_right_and_down():
         torch.testing.assert_close(moved[: 64 - shift, : 64 - shift], ours[shift:, shift:])
 
 
-def test_reach_covers_what_an_output_can_see():
-    """The gradient of one output pixel is zero further away, for a network as deep as VGG-16."""
+@pytest.mark.parametrize(("decoder", "preprocessing"), [(0, "hed"), (2, "caffe")])
+def test_reach_covers_what_an_output_can_see(decoder, preprocessing):
+    """The gradient of one output pixel is zero further away, and not far below."""
     torch.manual_seed(0)
-    network = HED((2, 2, 2, 2, 2), preprocessing="hed").double().eval()
-    network.fuse.weight.data.fill_(1)
+    network = HED((2, 2, 2, 2, 2), decoder=decoder, preprocessing=preprocessing).double().eval()
+    for parameter in network.parameters():
+        parameter.data.abs_().add_(0.1)  # nothing is cut off by a ReLU
+    furthest = 0
     image = torch.rand(1, 3, 512, 16, dtype=torch.float64, requires_grad=True)
     for place in (256, 263, 271):
         network(image)[0, :, place].sum().backward()
         rows = image.grad.abs().sum((0, 1, 3)).nonzero()
         block = place // 16 * 16  # tiles end at multiples of the stride
-        assert block - REACH <= rows.min()
-        assert rows.max() < block + 16 + REACH
+        assert block - network.reach <= rows.min()
+        assert rows.max() < block + 16 + network.reach
+        furthest = max(furthest, block - int(rows.min()), int(rows.max()) - block - 15)
         image.grad = None
+    assert network.reach - 32 < furthest
 
 
 def test_folding_batch_norm_changes_nothing():

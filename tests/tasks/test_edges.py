@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from imgtool.nn.hed import HED
+from imgtool.options import EDGE_KINDS, EdgesOptions
+from imgtool.tasks.edges import edges
+
+WIDTHS = (3, 4, 5, 6, 7)
+WHOLE = 4096
+
+
+def network_of(decoder=0, preprocessing="hed", seed=0):
+    torch.manual_seed(seed)
+    network = HED(WIDTHS, decoder=decoder, preprocessing=preprocessing)
+    for name, module in network.named_children():  # so that maps are neither grey all over nor black and white
+        torch.nn.init.kaiming_normal_(module.get_parameter("weight"))
+        if name.startswith(("side", "fuse")):
+            module.get_parameter("weight").data.mul_(0.2)
+    return network.eval().requires_grad_(False)
+
+
+NETWORK = network_of()
+
+
+def noise(height, width, seed=0):
+    coarse = np.random.default_rng(seed).integers(0, 256, (1 + height // 9, 1 + width // 9, 3), np.uint8)
+    return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
+
+
+@pytest.mark.parametrize("decoder", [0, 3])
+def test_tiles_give_the_map_of_the_whole_picture(decoder):
+    network = network_of(decoder)
+    pixels = noise(530, 420)
+    whole = edges(pixels, EdgesOptions(kind="all", tile=WHOLE), network=network).maps
+    tiled = edges(pixels, EdgesOptions(kind="all", tile=128), network=network).maps
+    for kind in EDGE_KINDS:
+        assert np.ptp(whole[kind]) > 0.01, kind  # a map with something in it
+        assert np.abs(tiled[kind] - whole[kind]).max() <= 1e-5, kind
+
+
+@given(height=st.integers(1, 40), width=st.integers(1, 40), tile=st.integers(16, 48))
+@settings(deadline=None, max_examples=25)
+def test_any_size_comes_out_at_its_size(height, width, tile):
+    found = edges(noise(height, width), EdgesOptions(tile=tile), network=NETWORK).maps["average"]
+    assert found.shape == (height, width)
+    assert np.isfinite(found).all()
+    assert 0 <= found.min() <= found.max() <= 1
+
+
+def test_a_plain_picture_has_the_same_probability_up_to_its_border():
+    """Zeros around the picture would draw a frame; the third block sees 20 pixels far, less than the margin."""
+    maps = edges(np.full((70, 90, 3), 200, np.uint8), EdgesOptions(kind="all"), network=NETWORK).maps
+    for kind in ("side1", "side2", "side3"):
+        assert np.ptp(maps[kind]) <= 1e-6, kind
+
+
+def test_average_is_of_the_fusion_and_the_sides():
+    maps = edges(noise(40, 50), EdgesOptions(kind="all"), network=NETWORK).maps
+    six = [maps[kind] for kind in EDGE_KINDS if kind != "average"]
+    assert maps["average"] == pytest.approx(np.mean(six, axis=0), abs=1e-6)
+
+
+def test_scales_are_averaged_at_the_pictures_size():
+    pixels = noise(45, 61)
+    single = edges(pixels, EdgesOptions(), network=NETWORK).maps["average"]
+    larger = edges(pixels, EdgesOptions(scales=(2.0,)), network=NETWORK).maps["average"]
+    both = edges(pixels, EdgesOptions(scales=(1.0, 2.0)), network=NETWORK).maps["average"]
+    assert larger.shape == single.shape
+    assert np.abs(larger - single).max() > 0
+    assert both == pytest.approx((single + larger) / 2, abs=1e-6)
+
+
+def test_sixteen_bits_are_the_same_picture():
+    pixels = noise(30, 30)
+    deep = pixels.astype(np.uint16) * 257
+    options = EdgesOptions()
+    ours, theirs = (edges(each, options, network=NETWORK).maps["average"] for each in (deep, pixels))
+    assert (ours == theirs).all()
+
+
+def test_progress_counts_all_tiles_of_all_scales():
+    told = []
+    options = EdgesOptions(tile=32, scales=(1.0, 0.5))
+    edges(noise(64, 64), options, network=NETWORK, on_tile=lambda done, total: told.append((done, total)))
+    assert told == [(number, 5) for number in range(1, 6)]
+
+
+@pytest.mark.parametrize("decoder", [0, 3])
+def test_all_tensors_are_on_the_networks_device(decoder):
+    """Fake tensors refuse an operation on two devices."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        with torch.device("cuda"):
+            network = HED(WIDTHS, decoder=decoder, preprocessing="hed")
+        assert network(torch.rand(1, 3, 32, 32, device="cuda")).device.type == "cuda"
