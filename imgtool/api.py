@@ -24,7 +24,7 @@ from imgtool.options import INITS, STYLE_NETWORKS, StylizeOptions
 from imgtool.runtime.device import Device, select_device
 from imgtool.runtime.registry import WeightsFile, find_weights
 from imgtool.tasks import stylize as task
-from imgtool.tasks.load import load_vgg
+from imgtool.tasks.load import activations_name, load_vgg
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult
 
@@ -94,10 +94,13 @@ def stylize(
     given, init = _options(options, weights)
     photo = _picture(content, "content")
     styles = _styles(style, content_masks, style_masks)
-    chosen = select_device(device, precision)
+    chosen = select_device(device, precision, exact=given.exact)
     name = given.network if weights is None else os.fspath(weights)
     with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
-        network = load_style_network(find_weights(name), given, chosen)
+        file = find_weights(name)
+        measured = activations_name(file) if given.rescale else None
+        activations = None if measured is None else find_weights(measured)
+        network = load_style_network(file, given, chosen, activations)
     result = task.stylize(
         to_image(photo.pixels),
         styles,
@@ -114,9 +117,16 @@ def stylize(
     return _stylized(result, photo)
 
 
-def load_style_network(weights: WeightsFile, options: StylizeOptions, device: Device) -> VGG:
+def load_style_network(
+    weights: WeightsFile, options: StylizeOptions, device: Device, activations: WeightsFile | None = None
+) -> VGG:
     """The network that judges style, with all layers of the options.
 
+    Args:
+        weights: of the network that the options name.
+        options: of the task.
+        device: where it runs.
+        activations: what it is rescaled by, see `activations_name`.
     Raises:
         OptionError: the weights are of another network than the options name.
         WeightsError: they do not fit it.
@@ -126,7 +136,9 @@ def load_style_network(weights: WeightsFile, options: StylizeOptions, device: De
         hint = f"--network {weights.network}" if weights.network in STYLE_NETWORKS else None
         raise OptionError("weights", f"{weights.name} holds {found}, not {options.network}", hint=hint)
     layers = {*options.content_layers, *options.style_layers}
-    return load_vgg(weights, layers, device, pool=options.pool, margin=options.margin)
+    return load_vgg(
+        weights, layers, device, pool=options.pool, margin=options.margin, activations=activations
+    )
 
 
 def _options(

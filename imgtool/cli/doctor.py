@@ -70,7 +70,7 @@ def doctor_command(ctx: click.Context) -> int:
     report = Report()
     values, options = _settings(ctx, report)
     _versions(report)
-    device = _device(values, report)
+    device = _device(values, options, report)
     if device:
         _memory(device, options, report)
     _cache(report)
@@ -134,7 +134,7 @@ def _versions(report: Report) -> None:
     report.facts |= {"versions": found, "system": platform.platform()}
 
 
-def _device(values: dict[str, Any], report: Report) -> "Device | None":
+def _device(values: dict[str, Any], options: StylizeOptions, report: Report) -> "Device | None":
     """The device that `stylize` would use, and how the processor would be used."""
     from imgtool.runtime import processor
 
@@ -153,7 +153,7 @@ def _device(values: dict[str, Any], report: Report) -> "Device | None":
     }
     report.facts["devices"] = {name: devices.describe(name) for name in devices.available_devices()}
     try:
-        chosen = devices.select_device(values["device"], values["precision"])
+        chosen = devices.select_device(values["device"], values["precision"], exact=options.exact)
     except DeviceError as error:
         report.note(error)
         chosen = devices.select_device()

@@ -138,7 +138,7 @@ def knob(name: str, *, type: Any, help: str, **more: Any) -> Callable[[params.F]
     type=click.Choice(list(STYLIZE_RECIPES)),
     default="default",
     show_default=True,
-    help="Defaults of the other options; gatys2016 is the paper, but for its rescaled network.",
+    help="Defaults of the other options; gatys2016 is the paper, in fp32.",
 )
 @knob("--seed", type=int, help="Of the noise, with --init noise.")
 @click.option(

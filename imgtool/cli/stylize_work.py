@@ -19,6 +19,8 @@ from imgtool.imaging.io import Picture
 from imgtool.imaging.tensors import fit, resize, to_image, to_picture
 from imgtool.options import INITS, RECIPE_FIELDS, StylizeOptions
 from imgtool.runtime.device import require_memory, step_down
+from imgtool.runtime.registry import WeightsFile
+from imgtool.tasks.load import activations_name
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult, memory_needed, stylize
 
@@ -43,13 +45,14 @@ class StylizeWork:
     ) -> None:
         self.options, self.values = options, values
         self.began: float | None = STARTED
-        self.session = Session("stylize", {**values, "seed": options.seed})
+        self.session = Session("stylize", {**values, "seed": options.seed}, exact=options.exact)
         self.styles = list(self._read_styles(styles))
         self.init = None
         if options.init not in INITS:
             self.init = to_image(self.session.read_shared(options.init, "init").pixels)
         weights = self.session.find_weights(values["weights"] or options.network)
-        self.network = load_style_network(weights, options, self.session.device)
+        activations = self._find_activations(weights) if options.rescale else None
+        self.network = load_style_network(weights, options, self.session.device, activations)
 
     def __call__(self, job: Job) -> dict[str, Any]:
         """Repaint one photo and write it; the fields of its `--json` line."""
@@ -89,6 +92,14 @@ class StylizeWork:
         if self.values["sheet"]:
             self._write_sheet(job, picture, painted, result)
         return self._told(job, result, size, time.monotonic() - began)
+
+    def _find_activations(self, weights: WeightsFile) -> WeightsFile | None:
+        """What the network is rescaled by, as its paper has it; None, and a word about it, if nobody measured it."""
+        name = activations_name(weights)
+        if name is None:
+            console.warn(f"{weights.name} is not rescaled as in the paper: its activations were not measured")
+            return None
+        return self.session.find_weights(name)
 
     def _read_styles(self, styles: Sequence[tuple[str, float]]) -> Iterator[Style]:
         """The style pictures, each with its pair of masks if there is one."""

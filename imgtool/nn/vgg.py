@@ -1,6 +1,6 @@
 """VGG-16 and VGG-19 feature extractors whose layers are called by the paper's names."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -82,6 +82,29 @@ class VGG(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor(scale).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
+
+    @torch.no_grad()
+    def rescale(self, activations: Mapping[str, Tensor]) -> None:
+        """Scale the weights so that each filter's mean activation is one, without changing what they compute.
+
+        A layer's features come out divided by `activations`, and the next layer takes them times that again:
+        ReLU and either pooling let a positive factor through.
+
+        Args:
+            activations: layer -> (C,), mean activations at least 0; a filter that is always silent is left alone.
+        Reference:
+            Gatys et al. 2016, section 2. https://doi.org/10.1109/CVPR.2016.265
+        """
+        before: Tensor | None = None
+        for name, _ in self.named_children():
+            weight, bias = (self.get_parameter(f"{name}.{part}") for part in ("weight", "bias"))
+            means = activations[name].to(weight)
+            means = torch.where(means > 0, means, torch.ones_like(means))
+            weight.div_(means.view(-1, 1, 1, 1))
+            bias.div_(means)
+            if before is not None:
+                weight.mul_(before.view(1, -1, 1, 1))
+            before = means
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Features of the layers asked for.

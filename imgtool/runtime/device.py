@@ -45,12 +45,13 @@ class Device:
         return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
 
-def select_device(name: str = "auto", precision: str = "auto") -> Device:
+def select_device(name: str = "auto", precision: str = "auto", *, exact: bool = False) -> Device:
     """The device that `name` asks for.
 
     Args:
         name: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto" or a key of `DTYPES`.
+        exact: whether "auto" means fp32 wherever it runs, for work that is a reference.
     Raises:
         DeviceError: the device is not there; the message says which are.
         OptionError: no such precision.
@@ -70,6 +71,8 @@ def select_device(name: str = "auto", precision: str = "auto") -> Device:
     device = torch.device(chosen)
     if precision != "auto":
         return Device(device, DTYPES[precision], f"{why}; {precision} was asked for")
+    if exact:
+        return Device(device, torch.float32, f"{why}; fp32, for this is a reference")
     if _has_bf16(device):
         return Device(device, torch.bfloat16, f"{why}; bf16 is in its hardware")
     return Device(device, torch.float32, f"{why}; it has no fast bf16")

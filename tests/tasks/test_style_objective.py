@@ -18,6 +18,7 @@ from imgtool.options import StylizeOptions
 from imgtool.tasks.style_objective import Style, StyleObjective
 from imgtool.tasks.stylize import _evaluate
 
+SIZES = {"conv1_1": 64, "conv1_2": 64, "conv2_1": 128}
 SHALLOW = {"content_layers": {"conv2_1": 1.0}, "style_layers": {"conv1_1": 0.2, "conv2_1": 0.2}}
 
 
@@ -27,24 +28,42 @@ def network(pool="max", margin=0):
         return VGG("vgg19", ("conv1_1", "conv2_1"), pool=pool, margin=margin).eval()
 
 
+def means():
+    """Mean activations as somebody might have measured them, one filter of each layer silent."""
+    random = np.random.default_rng(0)
+    found = {name: random.uniform(0.1, 90, size) for name, size in SIZES.items()}
+    for mean in found.values():
+        mean[3] = 0
+    return found
+
+
+def rescaled(options):
+    vgg = network(options.pool, options.margin).double()
+    vgg.rescale({name: torch.from_numpy(mean) for name, mean in means().items()})
+    return vgg
+
+
 def picture(height, width, seed, dtype=torch.float64):
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(1, 3, height, width, generator=generator, dtype=torch.float64).to(dtype)
 
 
-def plain_features(vgg, image):
+def plain_features(vgg, image, scales=None):
     """conv1_1 and conv2_1 after ReLU, with average pooling, as (filters, places) of numpy."""
     first, second, third = (vgg.get_submodule(name) for name in ("conv1_1", "conv1_2", "conv2_1"))
     blue_green_red = image.flip(1) * 255 - torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1).to(image)
     one = nn.Sequential(first, nn.ReLU())
     two = nn.Sequential(one, second, nn.ReLU(), nn.AvgPool2d(2, 2), third, nn.ReLU())
     with torch.no_grad():
-        return [net(blue_green_red)[0].flatten(1).numpy() for net in (one, two)]
+        maps = [net(blue_green_red)[0].flatten(1).numpy() for net in (one, two)]
+    # Section 2: scaled so that the mean activation of each filter is one, if there is any.
+    divisors = ([np.where(scale > 0, scale, 1)[:, None] for scale in scales]) if scales else (1, 1)
+    return [each / divisor for each, divisor in zip(maps, divisors, strict=True)]
 
 
-def plain_total(vgg, options, image, content, style):
+def plain_total(vgg, options, image, content, style, scales=None):
     """L_total = alpha L_content + beta sum of w_l E_l, eq. 1, 3, 4, 5 and 7, sum by sum."""
-    features, photo, painting = (plain_features(vgg, one) for one in (image, content, style))
+    features, photo, painting = (plain_features(vgg, one, scales) for one in (image, content, style))
     content_loss = ((features[1] - photo[1]) ** 2).sum() / 2
     style_loss = 0.0
     for weight, maps, others in zip(options.style_layers.values(), features, painting, strict=True):
@@ -58,17 +77,34 @@ def plain_total(vgg, options, image, content, style):
     return alpha * content_loss, beta * style_loss
 
 
-def test_the_recipe_is_the_paper():
+@pytest.mark.parametrize("rescale", [False, True])
+def test_the_recipe_is_the_paper(rescale):
     options = StylizeOptions.of_recipe("gatys2016", **SHALLOW)
-    vgg = network(options.pool, options.margin).double()
+    plain = network(options.pool, options.margin).double()
+    scales = [means()[layer] for layer in options.style_layers] if rescale else None
     content, style, image = (picture(12, 10, seed) for seed in range(3))
-    losses = StyleObjective(content, [Style(style)], options, vgg)(image)
-    expected = plain_total(vgg, options, image, content, style)
+    losses = StyleObjective(content, [Style(style)], options, rescaled(options) if rescale else plain)(image)
+    expected = plain_total(plain, options, image, content, style, scales)
     assert float(losses.content) == pytest.approx(expected[0], rel=1e-6)
     assert float(losses.style) == pytest.approx(expected[1], rel=1e-6)
     assert float(losses.total) == pytest.approx(sum(expected), rel=1e-6)
     assert float(losses.tv) == 0
     assert expected[0] > 0 and expected[1] > 0
+
+
+def test_the_recipe_has_the_gradient_of_the_paper():
+    """Against differences of the plain reading, along a few directions."""
+    options = StylizeOptions.of_recipe("gatys2016", **SHALLOW)
+    plain, scales = network(options.pool).double(), [means()[layer] for layer in options.style_layers]
+    content, style, image = (picture(8, 10, seed) for seed in range(3))
+    _, gradient = _evaluate(StyleObjective(content, [Style(style)], options, rescaled(options)), image)
+    for seed in range(3):
+        direction, step = picture(8, 10, 10 + seed) - 0.5, 1e-6
+        ahead, behind = (
+            sum(plain_total(plain, options, image + sign * step * direction, content, style, scales))
+            for sign in (1, -1)
+        )
+        assert (ahead - behind) / (2 * step) == pytest.approx(float((gradient * direction).sum()), rel=1e-3)
 
 
 def test_the_recipe_has_the_papers_numbers():
@@ -77,6 +113,8 @@ def test_the_recipe_has_the_papers_numbers():
     assert dict(options.content_layers) == {"conv4_2": 1.0}
     assert dict(options.style_layers) == {f"conv{block}_1": 1 / 5 for block in range(1, 6)}
     assert (options.pool, options.init, options.optimizer) == ("average", "noise", "lbfgs")
+    assert options.rescale and options.exact
+    assert not (StylizeOptions().rescale or StylizeOptions().exact)
 
 
 @pytest.mark.parametrize("recipe", ["default", "gatys2016"])
