@@ -24,7 +24,7 @@ from imgtool.runtime.device import Device, seed_everything, select_device
 from imgtool.runtime.registry import WeightsFile, find_weights
 from imgtool.tasks.edges import edges
 from imgtool.tasks.load import load_hed
-from imgtool.tasks.train_edges import EdgesTrainee, network_to_train
+from imgtool.tasks.train_edges import EdgesJudge, EdgesTrainee, network_to_train
 from imgtool.training.loop import Limits, fit
 from imgtool.training.run_folder import RunFolder
 
@@ -68,12 +68,13 @@ def _train(run: RunFolder, options: TrainEdgesOptions, machine: Mapping[str, Any
     seed_everything(options.seed)
     console.detail(f"device {device.torch} in {device.precision}: {device.why}")
     data = Path(run.options["data"])
-    pairs = find_edge_pairs(data, "train")
-    console.say(f"{len(pairs)} pairs to train on")
+    pairs, held_out = find_edge_pairs(data, "train"), find_edge_pairs(data, "val")
+    console.say(f"{len(pairs)} pairs to train on, {len(held_out)} to choose by")
     weights = None if options.start == "random" else _weights(options.start)
     network = network_to_train(options, weights)
     teacher = {} if options.teacher is None else _teacher_maps(run, options.teacher, pairs, device)
-    trainee = EdgesTrainee(pairs, options, network=network, device=device, teacher=teacher)
+    judge = EdgesJudge(held_out, device)
+    trainee = EdgesTrainee(pairs, options, network=network, device=device, teacher=teacher, judge=judge)
     limits = Limits(
         steps=options.steps,
         time=options.time,
@@ -87,7 +88,8 @@ def _train(run: RunFolder, options: TrainEdgesOptions, machine: Mapping[str, Any
             on_progress(progress, 1.0, f"step {step}  {words}")
 
         result = fit(trainee, limits, run=run, on_step=on_step)
-    console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s")
+    best = "" if result.best is None else f", best ODS {result.best:.3f} on held-out pictures"
+    console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
     if result.interrupted:
         console.say(f"To go on: {shlex.join(['imgtool', COMMAND, '-o', str(run.path), '--resume'])}")
         raise result.interrupted

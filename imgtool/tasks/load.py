@@ -70,7 +70,11 @@ def load_hed(weights: WeightsFile, device: Device) -> HED:
     Raises:
         WeightsError: the weights are of another network, or do not fit.
     """
-    network = hed_of(load_tensors(weights), weights)
+    return for_inference(hed_of(load_tensors(weights), weights), device)
+
+
+def for_inference(network: HED, device: Device) -> HED:
+    """An edge detector on its device, in its type, frozen."""
     for convolution in network.children():  # the normalisation before them stays fp32
         convolution.to(device.dtype)
     return network.requires_grad_(False).to(device.torch, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]

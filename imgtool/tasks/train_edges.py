@@ -10,20 +10,67 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from imgtool.data.augment import inside, random_placement, sampled, sampling_grid
+from imgtool.data.boundaries import read_boundaries
 from imgtool.data.edge_pairs import EdgePair
 from imgtool.errors import WeightsError
+from imgtool.imaging.levels import levels
+from imgtool.imaging.picture import Picture
+from imgtool.imaging.thin import skeleton, thin_edges
 from imgtool.losses.edges import OUTSIDE, balanced_cross_entropy, soft_cross_entropy
+from imgtool.metrics.edges import edge_counts, edge_thresholds, summarise
 from imgtool.nn.hed import BLOCKS, HED
-from imgtool.options import TrainEdgesOptions
+from imgtool.options import EdgesOptions, TrainEdgesOptions
 from imgtool.runtime.checkpoints import load_into, load_tensors, packed
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
-from imgtool.tasks.load import hed_of
+from imgtool.tasks.edges import edges
+from imgtool.tasks.load import for_inference, hed_of
 from imgtool.training.average import MovingAverage
 from imgtool.training.schedules import warm_cosine
 
+FADE_PX = 5  # of a map's border, as the benchmark has it
 # A teacher's map of each pair, (H, W) of 0 to 255, by the photo's name.
 TeacherMaps = Mapping[str, NDArray[np.uint8]]
+
+
+JUDGED = 25  # pictures: enough to tell two networks apart, few enough to be looked at often
+JUDGED_THRESHOLDS = 33  # the benchmark has 99; the best F moves by less than .001
+SHOWN = 4  # of them, as samples
+
+
+class EdgesJudge:
+    """ODS of a network on pictures that it is not trained on, by the protocol of `imgtool score edges`.
+
+    Args:
+        pairs: the pictures to choose from; some, evenly spaced, are judged.
+        device: where the network runs.
+    """
+
+    def __init__(self, pairs: Sequence[EdgePair], device: Device) -> None:
+        chosen = np.linspace(0, len(pairs) - 1, min(JUDGED, len(pairs))).round().astype(int)
+        self.pairs, self.device = [pairs[index] for index in chosen], device
+        self.maps: dict[str, NDArray[np.float32]] = {}
+
+    def __call__(self, network: HED) -> dict[str, float]:
+        """ods, ois and ap."""
+        network = for_inference(network, self.device)
+        counts, thresholds = [], edge_thresholds(JUDGED_THRESHOLDS)
+        for pair in self.pairs:
+            seen = edges(pair.read()[0], EdgesOptions(), network=network).maps["average"]
+            self.maps[pair.name] = seen
+            thinned = thin_edges(seen, border_px=FADE_PX)
+            truth = read_boundaries(pair.truth)
+            counts.append(edge_counts(thinned, truth, thresholds, skeleton=skeleton))
+        scores = summarise(counts, thresholds)
+        return {"ods": scores.ods, "ois": scores.ois, "ap": scores.ap}
+
+    def samples(self) -> dict[str, Picture]:
+        """Photos beside the newest maps of them."""
+        return {
+            pair.name: Picture(np.hstack([pair.read()[0], Picture.gray(levels(self.maps[pair.name])).pixels]))
+            for pair in self.pairs[:SHOWN]
+            if pair.name in self.maps
+        }
 
 
 class EdgesTrainee:
@@ -35,7 +82,7 @@ class EdgesTrainee:
         network: with the weights it starts from; moved to the device.
         device: where it is trained; in bf16 the features are halved by autocast, the weights stay fp32.
         teacher: maps to imitate; empty for none.
-        judge: the score of a network for inference; None for none.
+        judge: what scores it; None for none.
     """
 
     def __init__(
@@ -46,7 +93,7 @@ class EdgesTrainee:
         network: HED,
         device: Device,
         teacher: TeacherMaps,
-        judge: Any = None,
+        judge: EdgesJudge | None = None,
     ) -> None:
         self.pairs, self.options, self.device, self.teacher, self.judge = (
             pairs,
@@ -159,6 +206,10 @@ class EdgesTrainee:
     def score(self) -> Mapping[str, float]:
         """What the judge says of it."""
         return {} if self.judge is None else self.judge(self.inference_network())
+
+    def samples(self) -> Mapping[str, Picture]:
+        """What the judge saw last."""
+        return {} if self.judge is None else self.judge.samples()
 
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged weights, in halves: rounding them changes no edge."""
