@@ -13,7 +13,7 @@ from torch.nn import functional
 
 MEAN = np.array((104.00699, 116.66877, 122.67892), np.float32)  # of BGR in 0 to 255
 DEPTHS = (2, 2, 3, 3, 3)
-CALIBRATION = 8  # pictures
+CALIBRATION_SIZE = (321, 481)  # of the photos in examples/ by which features in 8 bits are scaled
 
 Detector = Callable[[np.ndarray], np.ndarray]
 
@@ -32,17 +32,15 @@ def load(
     """
     if name == "plain":
         return plain(tensors, threads)
-    graph = folder / f"hed-{size[1]}x{size[0]}.onnx"
-    if not graph.exists():
-        write_graph(graph, tensors, size)
-    if name == "opencv":
-        return opencv(graph, threads)
-    if name == "onnxruntime-int8":
-        small = graph.with_suffix(".int8.onnx")
-        if not small.exists():
-            quantise(graph, small, size)
-        graph = small
-    return onnxruntime(graph, threads)
+    exact, quantised, graph = (
+        folder / f"{which}.onnx" for which in ("hed", "hed-int8", f"{name}-{size[1]}x{size[0]}")
+    )
+    if not exact.exists():
+        write_graph(exact, tensors)
+    if name == "onnxruntime-int8" and not quantised.exists():
+        quantise(exact, quantised)
+    write_sized(quantised if name == "onnxruntime-int8" else exact, graph, size)
+    return opencv(graph, threads) if name == "opencv" else onnxruntime(graph, threads)
 
 
 def plain(tensors: dict[str, Tensor], threads: int) -> Detector:
@@ -74,7 +72,7 @@ def blob(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray((pixels[..., ::-1] - MEAN).transpose(2, 0, 1)[None])
 
 
-def write_graph(path: Path, tensors: dict[str, Tensor], size: tuple[int, int]) -> None:
+def write_graph(path: Path, tensors: dict[str, Tensor], size: tuple[int, int] = CALIBRATION_SIZE) -> None:
     """The same network as an ONNX file; made node by node, as torch's exporter needs more packages."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -113,6 +111,21 @@ def write_graph(path: Path, tensors: dict[str, Tensor], size: tuple[int, int]) -
     path.write_bytes(model.SerializeToString())
 
 
+def write_sized(source: Path, target: Path, size: tuple[int, int]) -> None:
+    """A graph for pictures of another (height, width)."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(source)
+    del model.graph.value_info[:]  # sizes in between, as they were
+    for end in (*model.graph.input, *model.graph.output):
+        for place, value in zip(end.type.tensor_type.shape.dim[2:], size, strict=True):
+            place.dim_value = value
+    constant = next(value for value in model.graph.initializer if value.name == "size")
+    constant.CopyFrom(numpy_helper.from_array(np.array((1, 1, *size), np.int64), "size"))
+    onnx.save(model, target)
+
+
 def opencv(graph: Path, threads: int) -> Detector:
     """OpenCV's dnn."""
     import cv2
@@ -137,13 +150,13 @@ def onnxruntime(graph: Path, threads: int) -> Detector:
     return lambda pixels: session.run(None, {"image": blob(pixels)})[0][0, 0]
 
 
-def quantise(graph: Path, small: Path, size: tuple[int, int]) -> None:
+def quantise(graph: Path, small: Path) -> None:
     """Convolutions in 8 bits: weights per channel, features by their extremes over a few photos."""
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
     class Photos(CalibrationDataReader):
         def __init__(self) -> None:
-            self.left: Iterator[np.ndarray] = photos(size)
+            self.left: Iterator[np.ndarray] = photos(CALIBRATION_SIZE)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             found = next(self.left, None)
@@ -165,6 +178,6 @@ def photos(size: tuple[int, int]) -> Iterator[np.ndarray]:
     from PIL import Image
 
     paths = sorted((Path(__file__).parents[1] / "examples").glob("*.jpg"))
-    for path in paths[:CALIBRATION]:
+    for path in paths:
         with Image.open(path) as image:
             yield np.asarray(image.convert("RGB").resize(size[::-1]))
