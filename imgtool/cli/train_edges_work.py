@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from imgtool.files import printable
 from imgtool.imaging.io import read_picture, write_picture
 from imgtool.imaging.levels import levels
 from imgtool.imaging.picture import Picture
+from imgtool.nn.hed import HED
 from imgtool.options import EdgesOptions, TrainEdgesOptions
 from imgtool.runtime import processor
 from imgtool.runtime.device import Device, seed_everything, select_device
@@ -25,7 +26,7 @@ from imgtool.runtime.registry import WeightsFile, find_weights
 from imgtool.tasks.edges import edges
 from imgtool.tasks.load import load_hed
 from imgtool.tasks.train_edges import EdgesJudge, EdgesTrainee, network_to_train
-from imgtool.training.loop import Limits, fit
+from imgtool.training.loop import FitResult, Limits, fit
 from imgtool.training.run_folder import RunFolder
 
 COMMAND = "train-edges"
@@ -35,6 +36,8 @@ TEACHER_OPTIONS = EdgesOptions(scales=(0.5, 1.0, 1.5))  # a teacher takes its ti
 
 def start(data: Path, path: Path, options: TrainEdgesOptions, machine: Mapping[str, Any]) -> int:
     """Begin a run; the exit code."""
+    RunFolder.require_new(path)
+    work = _prepared(data, options, machine)  # what is wrong with data or weights leaves no folder behind
     run = RunFolder.new(
         path,
         {
@@ -46,11 +49,11 @@ def start(data: Path, path: Path, options: TrainEdgesOptions, machine: Mapping[s
             "machine": {name: machine[name] for name in MACHINE},
         },
     )
-    return _train(run, options, run.options["machine"])
+    return _train(run, work)
 
 
-def go_on(path: Path, machine: Mapping[str, Any]) -> int:
-    """Go on with a run; the exit code."""
+def go_on(path: Path, values: Mapping[str, Any]) -> int:
+    """Go on with a run, perhaps to a later end; the exit code."""
     run = RunFolder.resumed(path)
     if run.options.get("command") != COMMAND:
         raise DataError(f"{printable(path)} is a run of {run.options.get('command')}, expected {COMMAND}")
@@ -58,28 +61,64 @@ def go_on(path: Path, machine: Mapping[str, Any]) -> int:
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
     }
-    options = TrainEdgesOptions(**given)
-    return _train(run, options, run.options["machine"])
+    later = {name: values[name] for name in ("steps", "time") if values[name] is not None}
+    options = TrainEdgesOptions(**given | later)
+    return _train(run, _prepared(Path(run.options["data"]), options, run.options["machine"]))
 
 
-def _train(run: RunFolder, options: TrainEdgesOptions, machine: Mapping[str, Any]) -> int:
+@dataclass(frozen=True)
+class _Work:
+    """All that a run stands on."""
+
+    options: TrainEdgesOptions
+    machine: Mapping[str, Any]
+    device: Device
+    pairs: Sequence[EdgePair]
+    held_out: Sequence[EdgePair]
+    network: HED
+
+
+def _prepared(data: Path, options: TrainEdgesOptions, machine: Mapping[str, Any]) -> _Work:
+    """The machine, the data and the network of a run.
+
+    Raises:
+        DataError, WeightsError, DeviceError: one of them cannot be had.
+    """
     processor.prepare(machine["threads"])
     device = select_device(machine["device"], machine["precision"])
     seed_everything(options.seed)
     console.detail(f"device {device.torch} in {device.precision}: {device.why}")
-    data = Path(run.options["data"])
-    pairs, held_out = find_edge_pairs(data, "train"), find_edge_pairs(data, "val")
+    pairs, held_out = (find_edge_pairs(data.absolute(), part) for part in ("train", "val"))
     console.say(f"{len(pairs)} pairs to train on, {len(held_out)} to choose by")
     weights = None if options.start == "random" else _weights(options.start)
-    network = network_to_train(options, weights)
-    teacher = {} if options.teacher is None else _teacher_maps(run, options.teacher, pairs, device)
-    judge = EdgesJudge(held_out, device)
-    trainee = EdgesTrainee(pairs, options, network=network, device=device, teacher=teacher, judge=judge)
+    return _Work(options, machine, device, pairs, held_out, network_to_train(options, weights))
+
+
+def _train(run: RunFolder, work: _Work) -> int:
+    with run.locked():
+        result = _fitted(run, work)
+    best = "" if result.best is None else f", best ODS {result.best:.3f} on held-out pictures"
+    console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
+    if result.interrupted:
+        console.say(f"To go on: {shlex.join(['imgtool', COMMAND, '-o', str(run.path), '--resume'])}")
+        raise result.interrupted
+    console.say(f"To use it: {shlex.join(['imgtool', 'edges', 'PHOTO', '--weights', str(run.path)])}")
+    return 0
+
+
+def _fitted(run: RunFolder, work: _Work) -> FitResult:
+    """The loop, with what it tells."""
+    options, device = work.options, work.device
+    teacher = {} if options.teacher is None else _teacher_maps(run, options.teacher, work.pairs, device)
+    judge = EdgesJudge(work.held_out, device)
+    trainee = EdgesTrainee(
+        work.pairs, options, network=work.network, device=device, teacher=teacher, judge=judge
+    )
     limits = Limits(
         steps=options.steps,
         time=options.time,
-        score_every=machine["score_every"],
-        save_seconds=machine["save_every"],
+        score_every=work.machine["score_every"],
+        save_seconds=work.machine["save_every"],
     )
     with console.progress(COMMAND) as on_progress:
 
@@ -87,13 +126,7 @@ def _train(run: RunFolder, options: TrainEdgesOptions, machine: Mapping[str, Any
             words = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
             on_progress(progress, 1.0, f"step {step}  {words}")
 
-        result = fit(trainee, limits, run=run, on_step=on_step)
-    best = "" if result.best is None else f", best ODS {result.best:.3f} on held-out pictures"
-    console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
-    if result.interrupted:
-        console.say(f"To go on: {shlex.join(['imgtool', COMMAND, '-o', str(run.path), '--resume'])}")
-        raise result.interrupted
-    return 0
+        return fit(trainee, limits, run=run, on_step=on_step)
 
 
 def _teacher_maps(

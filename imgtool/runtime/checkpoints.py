@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from imgtool.errors import WeightsError
 from imgtool.files import atomic_write, printable
+from imgtool.runtime.convert import write_safetensors
 
 if TYPE_CHECKING:
     from imgtool.runtime.entries import WeightsFile
@@ -79,10 +80,10 @@ def packed(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file, whole or not at all."""
-    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    """Write a safetensors file of fp32, fp16 or int8; whole or not at all, the same bytes for the same tensors."""
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
     with atomic_write(path) as file:
-        file.write(save(held, dict(metadata)))
+        write_safetensors(file, arrays, metadata)
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from imgtool.errors import WeightsError
 from imgtool.runtime.entries import StoredTensor, WeightsEntry
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, NDArray[np.float32]]
 
+STORED = {"<f4": "F32", "<f2": "F16", "|i1": "I8"}  # what safetensors calls numpy's types
 ALIGNMENT = 8  # Bytes; the safetensors format asks for tensors that start at a multiple of it.
 
 
@@ -52,8 +53,10 @@ def metadata_of(entry: WeightsEntry) -> dict[str, str]:
     }
 
 
-def write_safetensors(file: BinaryIO, tensors: "Arrays", metadata: Mapping[str, str]) -> str:
-    """Write float32 tensors in name order, and return the SHA-256 of what was written.
+def write_safetensors(
+    file: BinaryIO, tensors: "Mapping[str, NDArray[Any]]", metadata: Mapping[str, str]
+) -> str:
+    """Write arrays of float32, float16 or int8 in name order, and return the SHA-256 of what was written.
 
     The library's own writer keeps metadata in a hash map, so its bytes differ from run to run; here the same
     tensors always give the same file, which can therefore be pinned.
@@ -63,13 +66,17 @@ def write_safetensors(file: BinaryIO, tensors: "Arrays", metadata: Mapping[str, 
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
     offset = 0
     for name in sorted(tensors):
-        end = offset + 4 * tensors[name].size
-        header[name] = {"dtype": "F32", "shape": list(tensors[name].shape), "data_offsets": [offset, end]}
+        end = offset + tensors[name].nbytes
+        dtype = STORED[tensors[name].dtype.newbyteorder("<").str]
+        header[name] = {"dtype": dtype, "shape": list(tensors[name].shape), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % ALIGNMENT)
     digest = hashlib.sha256()
-    parts = (np.ascontiguousarray(tensors[name], "<f4").tobytes() for name in sorted(tensors))
+    parts = (
+        np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+        for _, array in sorted(tensors.items())
+    )
     for part in (len(text).to_bytes(8, "little"), text, *parts):
         digest.update(part)
         file.write(part)

@@ -1,10 +1,12 @@
 """A training run on disk: a folder that says what was asked for, how it went, and where it can go on."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
 from torch import Tensor
 
 from imgtool.errors import DataError, OutputError
@@ -16,6 +18,7 @@ from imgtool.runtime.checkpoints import load_state, save_state, save_tensors
 OPTIONS, LOG, REPORT, MODEL = "options.json", "log.jsonl", "report.html", "model.safetensors"
 LAST, BEST = "checkpoints/last.pt", "checkpoints/best.pt"
 SAMPLES, TEACHER = "samples", "teacher"
+LOCK = ".lock"
 
 
 class RunFolder:
@@ -36,6 +39,19 @@ class RunFolder:
         Raises:
             OutputError: there is a run already, or the folder cannot be written.
         """
+        cls.require_new(path)
+        run = cls(path, options)
+        with atomic_write(path / OPTIONS) as file:
+            file.write(json.dumps(run.options, indent=2).encode() + b"\n")
+        return run
+
+    @staticmethod
+    def require_new(path: Path) -> None:
+        """Refuse a place where a run cannot begin.
+
+        Raises:
+            OutputError: there is a run already, or something else.
+        """
         if (path / OPTIONS).exists():
             raise OutputError(
                 f"{printable(path)} holds a training run already",
@@ -43,10 +59,6 @@ class RunFolder:
             )
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise OutputError(f"{printable(path)} is there and is no training run", hint="another -o")
-        run = cls(path, options)
-        with atomic_write(path / OPTIONS) as file:
-            file.write(json.dumps(run.options, indent=2).encode() + b"\n")
-        return run
 
     @classmethod
     def resumed(cls, path: Path) -> "RunFolder":
@@ -59,6 +71,23 @@ class RunFolder:
             return cls(path, json.loads((path / OPTIONS).read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise DataError(f"{printable(path)} holds no training run: no readable {OPTIONS}") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out: two that train in one folder would write each other's checkpoints.
+
+        Raises:
+            OutputError: one is there already.
+        """
+        lock = filelock.FileLock(self.path / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise OutputError(f"another process is training in {printable(self.path)}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def log(self, fields: Mapping[str, Any]) -> None:
         """Add a line to the log; one that a kill cut off is completed as a line of its own."""

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from imgtool.errors import WeightsError
-from imgtool.runtime.checkpoints import load_into, load_tensors
+from imgtool.runtime.checkpoints import load_into, load_state, load_tensors, packed, save_state, save_tensors
 from imgtool.runtime.entries import Pin, WeightsEntry
 from imgtool.runtime.registry import find_weights
 
@@ -220,3 +221,57 @@ def test_first_misfit_is_named(wrong, complaint):
             network, {name: tensor for name, tensor in tensors.items() if tensor is not None}, name="tiny"
         )
     assert torch.equal(network["conv1_1"].bias, before)  # Nothing was changed
+
+
+class TestStoredSmall:
+    """`packed`, `unpacked` and `save_tensors`."""
+
+    @pytest.fixture
+    def tensors(self):
+        torch.manual_seed(0)
+        return {
+            "a.weight": torch.randn(4, 3, 3, 3) * torch.tensor([1e-3, 1, 10, 0]).view(4, 1, 1, 1),
+            "a.bias": torch.randn(4),
+        }
+
+    @pytest.mark.parametrize(("kind", "step"), [("fp16", 2**-11), ("int8", 1 / 254)])
+    def test_a_round_trip_loses_less_than_a_level(self, tmp_path, tensors, kind, step):
+        save_tensors(tmp_path / "small.safetensors", packed(tensors, kind), {"network": "test"})
+        again = load_tensors(tmp_path / "small.safetensors")
+        assert again.keys() == tensors.keys()
+        for name, tensor in tensors.items():
+            largest = tensor.flatten(1).abs().amax(1) if tensor.dim() > 1 else tensor.abs().amax()
+            allowed = (largest * step * 1.01).reshape(-1, *[1] * (tensor.dim() - 1)) + 1e-6
+            assert again[name].dtype == torch.float32
+            assert ((again[name] - tensor).abs() <= allowed).all(), name
+
+    def test_int8_takes_a_quarter(self, tmp_path):
+        tensors = {"a.weight": torch.randn(64, 64, 3, 3)}
+        sizes = []
+        for kind in ("fp32", "int8"):
+            save_tensors(tmp_path / kind, packed(tensors, kind), {})
+            sizes.append((tmp_path / kind).stat().st_size)
+        assert sizes[1] < 0.26 * sizes[0]
+
+    def test_same_tensors_same_bytes(self, tmp_path, tensors):
+        for name in ("one", "two"):
+            save_tensors(tmp_path / name, tensors, {"b": "1", "a": "2", "format": "pt", "network": "test"})
+        assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+    def test_state_of_a_training_comes_back(self, tmp_path, tensors):
+        save_state(tmp_path / "last.pt", {"step": 3, "network": tensors})
+        state = load_state(tmp_path / "last.pt")
+        assert state["step"] == 3
+        assert all(torch.equal(state["network"][name], tensor) for name, tensor in tensors.items())
+
+    def test_damaged_or_hostile_state_is_refused(self, tmp_path):
+
+        class Hostile:
+            def __reduce__(self):
+                return os.mkdir, (str(tmp_path / "made"),)
+
+        for contents in (b"", b"nothing", pickle.dumps(Hostile())):
+            (tmp_path / "last.pt").write_bytes(contents)
+            with pytest.raises(WeightsError, match="no checkpoint of a training"):
+                load_state(tmp_path / "last.pt")
+        assert not (tmp_path / "made").exists()

@@ -1,0 +1,120 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imgtool.runtime.checkpoints import load_tensors
+
+# The least work that is still the whole command.
+QUICK = (
+    *("--student", "--crop", "64", "--batch", "2", "--steps", "6", "--score-every", "3"),
+    *("--precision", "fp32", "--threads", "1"),
+)
+
+
+@pytest.fixture
+def data(folder):
+    """Squares on a ground, and their outlines, in the layout of BSDS500."""
+    for part, names in (("train", "abc"), ("val", "de")):
+        for number, name in enumerate(names):
+            truth = np.zeros((48, 56), np.uint8)
+            truth[10 + number : 38, 12 : 40 + number] = 255
+            pixels = np.where(truth[..., None] > 0, (220, 180, 30), (20, 60, 120)).astype(np.uint8)
+            truth[11 + number : 37, 13 : 39 + number] = 0
+            for kind, each in (("images", pixels), ("groundTruth", truth)):
+                (folder / "data" / kind / part).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(each).save(folder / "data" / kind / part / f"{name}.png")
+    return folder / "data"
+
+
+def test_run_is_a_folder_that_edges_takes(imgtool, data, pictures):
+    result = imgtool("train-edges", "data", "-o", "run", *QUICK)
+    assert result.code == 0
+    assert "imgtool edges PHOTO --weights run" in result.stderr
+    for name in ("options.json", "log.jsonl", "report.html", "model.safetensors", "checkpoints/last.pt"):
+        assert (pictures / "run" / name).is_file(), name
+    assert len(list((pictures / "run/samples").glob("*.png"))) == 2
+    options = json.loads((pictures / "run/options.json").read_text())
+    assert (options["options"]["batch"], options["options"]["learning_rate"]) == (2, 2e-3)
+    assert imgtool("edges", "photo.png", "--weights", "run", "--threads", "1").code == 0
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(imgtool, data, folder):
+    """SIGKILL at some step; the last checkpoint is of the step before or of the one before that."""
+    assert imgtool("train-edges", "data", "-o", "whole", *QUICK, "--steps", "40").code == 0
+    command = [sys.executable, "-m", "imgtool", "train-edges", "data", "-o", "cut", *QUICK, "--steps", "40"]
+    child = subprocess.Popen([*command, "--save-every", "0"], stderr=subprocess.DEVNULL)
+    log = folder / "cut" / "checkpoints/last.pt"
+    while not log.exists() and child.poll() is None:
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL  # it had not come to its end
+    assert imgtool("train-edges", "-o", "cut", "--resume").code == 0
+    ours, theirs = (load_tensors(folder / run / "model.safetensors") for run in ("whole", "cut"))
+    assert all((ours[name] == theirs[name]).all() for name in ours)
+    model = [(folder / run / "model.safetensors").read_bytes() for run in ("whole", "cut")]
+    assert model[0] == model[1]
+
+
+def test_goes_on_to_a_later_end(imgtool, data, folder):
+    imgtool("train-edges", "data", "-o", "run", *QUICK)
+    assert imgtool("train-edges", "-o", "run", "--resume", "--steps", "8").code == 0
+    lines = [json.loads(line) for line in (folder / "run/log.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 8
+
+
+def test_imitates_a_teacher_whose_maps_stay(imgtool, data, folder):
+    imgtool("train-edges", "data", "-o", "teacher", *QUICK)
+    result = imgtool("train-edges", "data", "-o", "run", *QUICK, "--teacher", "teacher")
+    assert result.code == 0
+    assert len(list((folder / "run/teacher").glob("*.png"))) == 3
+    first = json.loads((folder / "run/log.jsonl").read_text().splitlines()[0])
+    assert first["teacher"] > 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda data: (data / "images/train/a.png").unlink(), "a.png has no photo of the same name"),
+        (lambda data: (data / "groundTruth/val/d.png").write_bytes(b"x"), "d.png"),
+        (lambda data: Image.new("L", (9, 9)).save(data / "groundTruth/train/b.png"), "9x9"),
+    ],
+)
+def test_bad_data_is_named_and_leaves_no_run(imgtool, data, folder, spoil, words):
+    spoil(data)
+    result = imgtool("train-edges", "data", "-o", "run", *QUICK)
+    assert result.code == 1
+    assert words in result.stderr.splitlines()[-1]
+    assert not (folder / "run").exists()
+
+
+def test_refuses_in_one_line(imgtool, data, folder, random_vgg19):
+    imgtool("train-edges", "data", "-o", "run", *QUICK)
+    for arguments, code, words in (
+        (("data", "-o", "run", *QUICK), 1, "--resume goes on"),
+        (("data", "-o", "new", "--crop", "50"), 2, "--crop: must be a multiple of 16"),
+        (("-o", "new"), 2, "DATA is missing"),
+        (("data", "-o", "run", "--resume"), 2, "leave DATA away"),
+        (("-o", "nowhere", "--resume"), 1, "no training run"),
+        (("data", "-o", "new", "--start", str(random_vgg19)), 3, "holds vgg19, expected hed or vgg16"),
+    ):
+        result = imgtool("train-edges", *arguments)
+        assert result.code == code, arguments
+        assert words in result.stderr.splitlines()[-1], arguments
+        assert not (folder / "new").exists()
+
+
+def test_two_processes_do_not_train_in_one_folder(imgtool, data, folder):
+    from imgtool.training.run_folder import RunFolder
+
+    imgtool("train-edges", "data", "-o", "run", *QUICK)
+    with RunFolder.resumed(folder / "run").locked():
+        result = imgtool("train-edges", "-o", "run", "--resume")
+    assert result.code == 1
+    assert "another process" in result.stderr
