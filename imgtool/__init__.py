@@ -5,15 +5,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imgtool.api import stylize
+    from imgtool.api import edges, stylize
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "stylize"]
+__all__ = ["__version__", "edges", "stylize"]
 
 STARTED = time.monotonic()  # What `--time` counts from
 
 # Public functions and where they live; loaded on first use, so that `import imgtool` costs nothing.
-_PUBLIC = {"stylize": "imgtool.api"}
+_PUBLIC = {"edges": "imgtool.api", "stylize": "imgtool.api"}
 
 
 def __getattr__(name: str) -> Any:

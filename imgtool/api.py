@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from numbers import Integral
@@ -17,14 +17,17 @@ from torch import Tensor
 from imgtool.errors import BadImage, Diverged, OptionError
 from imgtool.imaging.color import luma
 from imgtool.imaging.io import from_pillow, read_picture
+from imgtool.imaging.levels import levels
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.tensors import resize, to_image, to_picture
+from imgtool.imaging.thin import thin_edges
 from imgtool.nn.vgg import VGG
-from imgtool.options import INITS, STYLE_NETWORKS, StylizeOptions
+from imgtool.options import EDGE_WEIGHTS, INITS, STYLE_NETWORKS, EdgesOptions, StylizeOptions
 from imgtool.runtime.device import Device, select_device
 from imgtool.runtime.registry import WeightsFile, find_weights
 from imgtool.tasks import stylize as task
-from imgtool.tasks.load import activations_name, load_vgg
+from imgtool.tasks.edges import edges as find_edges
+from imgtool.tasks.load import activations_name, load_hed, load_vgg
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult
 
@@ -115,6 +118,63 @@ def stylize(
     if result.diverged:
         raise Diverged("the loss became NaN or infinite", hint="precision='fp32' or a smaller style_weight")
     return _stylized(result, photo)
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeMaps:
+    """Where the edges of a picture are.
+
+    Attributes:
+        maps: probability of an edge by kind, each (H, W) fp32 in [0, 1].
+        alpha: (H, W) in [0, 1], the picture's; None if it had none.
+    """
+
+    maps: Mapping[str, NDArray[np.float32]]
+    alpha: NDArray[np.float32] | None
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """The map of the kind that was asked for; the first one of all."""
+        return next(iter(self.maps.values()))
+
+    def thinned(self) -> NDArray[np.float32]:
+        """That map with lines one pixel wide, (H, W)."""
+        return thin_edges(self.probabilities)
+
+    def to_pil(self) -> Image.Image:
+        """That map as an 8-bit grey picture, white where an edge is likely."""
+        return Image.fromarray(levels(self.probabilities))
+
+
+def edges(
+    image: PictureLike,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    weights: str | os.PathLike[str] = EDGE_WEIGHTS[0],
+    **options: Any,
+) -> EdgeMaps:
+    """Find the edges of a picture, as `imgtool edges` does.
+
+    Args:
+        image: of any size.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: "auto", "fp32", "bf16" or "fp16".
+        weights: a name, a file or the folder of a training run.
+        **options: fields of `EdgesOptions`.
+    Raises:
+        BadImage, OptionError, WeightsError, DeviceError: see `imgtool.errors`.
+    Example:
+        >>> edges("photo.jpg", kind="fuse").to_pil().save("edges.png")  # doctest: +SKIP
+    """
+    given = EdgesOptions(**options)
+    picture = _picture(image, "image")
+    chosen = select_device(device, precision)
+    with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
+        network = load_hed(find_weights(os.fspath(weights)), chosen)
+    result = find_edges(picture.pixels, given, network=network)
+    alpha = None if picture.alpha is None else to_image(picture.alpha)[0, 0].numpy()
+    return EdgeMaps(result.maps, alpha)
 
 
 def load_style_network(
@@ -258,4 +318,4 @@ def _stylized(result: StylizeResult, photo: Picture) -> Stylized:
     return Stylized(result.image, alpha, result.steps, result.history, result.seconds)
 
 
-__all__ = ["PictureLike", "Stylized", "stylize"]
+__all__ = ["EdgeMaps", "PictureLike", "Stylized", "edges", "stylize"]

@@ -12,7 +12,9 @@ from imgtool import stylize
 from imgtool.cli import main
 from imgtool.errors import BadImage, Diverged, OptionError, WeightsError
 from imgtool.imaging.tensors import to_image
+from imgtool.nn.hed import HED
 from imgtool.options import StylizeOptions
+from imgtool.runtime.checkpoints import save_tensors
 from imgtool.tasks.stylize import StylizeResult
 
 SMALL = {
@@ -208,3 +210,38 @@ def test_the_root_package():
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = imgtool.nonsense
     assert StylizeOptions().network in stylize.__doc__ or "the network" in stylize.__doc__
+
+
+class TestEdges:
+    """`imgtool.edges`."""
+
+    @pytest.fixture(scope="class")
+    def detector(self, tmp_path_factory):
+        torch.manual_seed(0)
+        path = tmp_path_factory.mktemp("weights") / "detector.safetensors"
+        network = HED((3, 4, 5, 6, 7))
+        for module in network.children():
+            torch.nn.init.kaiming_normal_(module.get_parameter("weight"))
+        save_tensors(path, network.state_dict(), {"network": "hed", "preprocessing": "caffe"})
+        return path
+
+    def test_the_map_that_the_command_writes(self, detector, tmp_path):
+        photo = Image.effect_noise((40, 30), 90).convert("RGB")
+        photo.save(tmp_path / "photo.png")
+        out = tmp_path / "map.png"
+        words = ["edges", str(tmp_path / "photo.png"), "-o", str(out), "--weights", str(detector)]
+        assert main.run([*words, "--precision", "fp32", "-q"]) == 0
+        with Image.open(out) as written:
+            for given in (photo, tmp_path / "photo.png", np.array(photo)):
+                found = imgtool.edges(given, weights=detector, precision="fp32")
+                assert (np.array(found.to_pil()) == np.array(written)).all()
+
+    def test_all_kinds(self, detector):
+        found = imgtool.edges(np.zeros((9, 7, 3), np.uint8), weights=detector, kind="all")
+        assert len(found.maps) == 7
+        assert found.probabilities.shape == found.thinned().shape == (9, 7)
+        assert found.alpha is None
+
+    def test_unknown_kind(self, detector):
+        with pytest.raises(OptionError, match="kind"):
+            imgtool.edges(np.zeros((9, 7, 3), np.uint8), weights=detector, kind="side9")
