@@ -215,10 +215,10 @@ def test_the_root_package():
 class TestEdges:
     """`imgtool.edges`."""
 
-    @pytest.fixture(scope="class")
-    def detector(self, tmp_path_factory):
+    @pytest.fixture
+    def detector(self, tmp_path):
         torch.manual_seed(0)
-        path = tmp_path_factory.mktemp("weights") / "detector.safetensors"
+        path = tmp_path / "detector.safetensors"
         network = HED((3, 4, 5, 6, 7))
         for module in network.children():
             torch.nn.init.kaiming_normal_(module.get_parameter("weight"))
