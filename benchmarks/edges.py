@@ -159,7 +159,7 @@ def side(name: str, size: str, folder: Path, seconds: float, threads: int) -> No
     if name in RIVALS:
         np.save(folder / f"{name}-{size}.npy", found)
     spent: list[float] = []
-    while len(spent) < 3 or (sum(spent) < seconds and len(spent) < 50):
+    while not spent or (sum(spent) < seconds and len(spent) < 50):
         began = time.perf_counter()
         detect(pixels)
         spent.append(time.perf_counter() - began)
