@@ -16,7 +16,7 @@ from imgtool.imaging.tiling import Tiling
 from imgtool.nn.hed import HED, OUTPUTS, STRIDE
 from imgtool.options import EdgesOptions
 
-MARGIN = 32  # mirrored pixels: less, and the zeros with which convolutions pad show as a ghost of a frame
+MARGIN = 16  # mirrored pixels: less, and the zeros with which convolutions pad show as a ghost of a frame
 
 # Told of each tile that is done, and how many there are.
 OnTile = Callable[[int, int], None]
