@@ -92,7 +92,8 @@ class Scales(params.ParamType):
 def edges_command(pictures: tuple[str, ...], **values: Any) -> int:
     """Find the edges of IMAGE as a person would draw them, after HED (Xie & Tu 2015).
 
-    The map is white where an edge is likely. A name that ends in .svg gets lines, at --threshold (0.5 unless given).
+    The map is white where an edge is likely. A name that ends in .svg gets black lines instead, from --threshold on
+    (0.3 unless given), on white or, with --invert, on nothing.
 
     \b
     Examples:

@@ -20,7 +20,9 @@ from imgtool.runtime.registry import registry
 from imgtool.tasks.edges import Probabilities, edges, memory_needed
 from imgtool.tasks.load import load_hed
 
-LINE_THRESHOLD = 0.5  # of lines in a drawing, unless --threshold says otherwise
+LINE_THRESHOLD = 0.3  # of lines in a drawing, unless --threshold says otherwise: they fade with their probability
+MIN_LINE_PX = 8  # what is shorter is a speck
+CANNY_HEIGHT = 512  # of the picture that Canny sees for a sheet, where its lines would vanish by shrinking
 
 
 class EdgesWork:
@@ -112,20 +114,18 @@ class EdgesWork:
     def _drawing(self, probabilities: Probabilities, title: str, recipe: Mapping[str, Any]) -> str:
         """The crests of a map as vector paths, the fainter the less probable."""
         from imgtool.imaging.thin import skeleton
-        from imgtool.imaging.vector import simplify, strengths, svg, trace
+        from imgtool.imaging.vector import pruned, simplify, strengths, svg, trace
 
         threshold = self.values["threshold"]
         level = LINE_THRESHOLD if threshold is None else threshold
-        paths = trace(skeleton(thin_edges(probabilities) >= max(level, 1e-6)), min_pixels=3)
-        # White lines want a dark ground: on a page they would not be seen.
-        ink, ground = ("#000000", None) if self.values["invert"] else ("#000000", "#ffffff")
+        lines = pruned(skeleton(thin_edges(probabilities) >= max(level, 1e-6)))
+        paths = trace(lines, min_pixels=MIN_LINE_PX)
         height, width = probabilities.shape
         return svg(
             simplify(paths),
             width,
             height,
-            stroke=ink,
-            background=ground,
+            background=None if self.values["invert"] else "#ffffff",
             opacities=strengths(paths, probabilities),
             smooth=True,
             title=title,
@@ -157,7 +157,7 @@ class EdgesWork:
         if self.values["sheet"]:
             panels = [
                 ("photo", Picture(picture.pixels)),
-                ("Canny", Picture.gray(255 * canny_edges(picture.pixels).astype("u1"))),
+                ("Canny", Picture.gray(255 * canny_edges(picture.pixels, max_height=CANNY_HEIGHT).astype("u1"))),
                 ("HED", Picture.gray(levels(probabilities))),
             ]
             self.session.write_beside(job, ENDINGS["sheet"], draw_sheet(panels))
