@@ -20,6 +20,7 @@ Points: TypeAlias = Sequence[tuple[float, float]]
 WIDTH, HEIGHT = 640, 400  # of a plot, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 76, 16, 12, 52  # what a plot leaves for numbers and names
 LINE_HEIGHT, LETTER = 20, 7.5  # of a legend: rows, and about the width of a letter
+SMALL = 1e-3  # a number in a table below this is written with its exponent
 MARGIN = 0.04  # of a plot's range, above and below its curves
 COLORS = 6  # as the style sheet has, of curves before they repeat
 STYLE = """
@@ -59,7 +60,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a header; numbers stand to the right, and floats have four digits after the point."""
+    """Rows under a header; numbers stand to the right, and floats have four digits."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[object]]
@@ -145,7 +146,9 @@ def _table(table: Table) -> str:
 
 
 def _cell(value: object) -> str:
-    return escape(f"{value:.4f}" if isinstance(value, float) else str(value))
+    if isinstance(value, float):
+        return f"{value:.4f}" if value == 0 or abs(value) >= SMALL else f"{value:.4g}"
+    return escape(str(value))
 
 
 class _Drawing:

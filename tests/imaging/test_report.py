@@ -112,6 +112,11 @@ def test_numbers_of_a_table_stand_on_the_right():
     assert "<tbody>" in html_page("t", [Table(["name", "F"], [])])
 
 
+@pytest.mark.parametrize(("value", "text"), [(0.0, "0.0000"), (0.5, "0.5000"), (1e-6, "1e-06"), (7, "7")])
+def test_numbers_keep_their_digits(value, text):
+    assert f'<td class="number">{text}</td>' in html_page("t", [Table(["n"], [[value]])])
+
+
 def test_a_curve_lies_where_its_numbers_are():
     points = [(0, 0), (0.5, 0.25), (1, 1)]
     svg = drawing(Plot({"square": points}, "x", "y", unit=True))
