@@ -30,7 +30,6 @@ def _shown(value: Any) -> str:
 @click.option(
     "-o",
     "--output",
-    "run",
     metavar="RUN",
     type=click.Path(path_type=Path),
     required=True,
@@ -74,7 +73,7 @@ def _shown(value: Any) -> str:
 )
 @params.compute
 @params.talk
-def train_edges_command(data: Path | None, run: Path, resume: bool, **values: Any) -> int:
+def train_edges_command(data: Path | None, output: Path, resume: bool, **values: Any) -> int:
     """Train an edge detector (HED) on DATA and leave it in RUN.
 
     DATA is laid out as BSDS500: images/train/NAME.jpg with groundTruth/train/NAME.mat (or .png, light where an edge
@@ -93,12 +92,12 @@ def train_edges_command(data: Path | None, run: Path, resume: bool, **values: An
         if data is not None:
             raise click.UsageError("--resume goes on with the data of the run; leave DATA away.")
         processor.wait_passively()
-        return go_on(run, values)
+        return go_on(output, values)
     if data is None:
         raise click.UsageError("DATA is missing: a folder with images/ and groundTruth/.")
     options = options_of(values)
     processor.wait_passively()
-    return start(data, run, options, values)
+    return start(data, output, options, values)
 
 
 def options_of(values: dict[str, Any]) -> TrainEdgesOptions:
