@@ -26,6 +26,7 @@ COMMANDS = {
     "stylize": "imgtool.cli.stylize:stylize_command",
     "edges": "imgtool.cli.edges:edges_command",
     "train-edges": "imgtool.cli.train_edges:train_edges_command",
+    "score": "imgtool.cli.score:score_group",
     "weights": "imgtool.cli.weights:weights_group",
     "inspect": "imgtool.cli.recipes:inspect_command",
     "rerun": "imgtool.cli.recipes:rerun_command",

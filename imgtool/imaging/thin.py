@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d
 
 SMOOTH_PX, ORIENT_PX = 1, 4  # radii of the triangle filters
 TOLERANCE = np.float32(1.01)  # a pixel may be this much weaker than its neighbour
@@ -110,6 +109,8 @@ def _normals(
 
 def _smoothed(values: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
     """Triangle filter, the border mirrored."""
+    from scipy.ndimage import correlate1d  # here, as not every command that may thin does
+
     kernel = (radius + 1 - abs(np.arange(-radius, radius + 1))) / (radius + 1) ** 2
     for axis in (0, 1):
         values = correlate1d(values, kernel, axis, mode="reflect")
