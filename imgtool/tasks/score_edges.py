@@ -101,7 +101,7 @@ def judged(
     pairs = np.broadcast_to(predicted, annotators.shape)
     hit, found = match_edges(pairs, annotators, MAX_DISTANCE * float(np.hypot(*predicted.shape)))
     missed = (annotators & ~found).mean(axis=0)[..., None]
-    picture = np.rint(missed * MISSED + (1 - missed) * GROUND).astype(np.uint8)
+    picture: NDArray[np.uint8] = np.rint(missed * MISSED + (1 - missed) * GROUND).astype(np.uint8)
     picture[predicted] = FALSE
     picture[hit.any(axis=0)] = HIT
     return picture
