@@ -13,6 +13,7 @@ from PIL import Image
 
 from imgtool.cli import stylize_work
 from imgtool.imaging.io import read_recipe
+from imgtool.runtime import device
 from imgtool.tasks.stylize import StylizeResult
 
 
@@ -56,6 +57,18 @@ def test_verbose(stylize, pictures):
     talk = stylize("photo.png", "painting.png", "-v").stderr
     assert "device cpu in fp32: cpu was" in talk or "device cpu in fp32: " in talk
     assert "weights " in talk
+
+
+def test_the_paper_s_recipe_says_what_it_runs_in(imgtool, pictures, quick, monkeypatch):
+    monkeypatch.setattr(device, "_has_bf16", lambda _: True)
+    words = [word for word in quick if word not in ("--precision", "fp32")]
+    for recipe, precision in (("gatys2016", "fp32"), ("default", "bf16")):
+        result = imgtool("stylize", *words, "photo.png", "painting.png", "-fv", "--recipe", recipe)
+        assert result.code == 0, result.stderr
+        assert f"device cpu in {precision}" in result.stderr
+        assert ("for this is a reference" in result.stderr) == (recipe == "gatys2016")
+        assert read_recipe(Path("photo-stylize.png"))["options"]["precision"] == precision
+        assert ("is not rescaled as in the paper" in result.stderr) == (recipe == "gatys2016")
 
 
 def test_from_stdin_to_stdout(stylize, pictures):

@@ -299,3 +299,20 @@ def test_max_pooling_has_the_gradient_of_torch():
     (max_pool(ours) * weights).sum().backward()
     (functional.max_pool2d(theirs, 2, ceil_mode=True) * weights).sum().backward()
     assert torch.equal(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("pool", ["max", "average"])
+def test_rescaling_changes_nothing_but_the_size_of_features(pool):
+    """Divided by the means that were measured, layer by layer; and then the mean is one (Gatys et al. 2016)."""
+    layers = ("conv1_1", "conv1_2", "conv2_1", "conv2_2")
+    plain, scaled = (network(layers=layers, pool=pool).double() for _ in range(2))
+    image = picture(17, 14, dtype=torch.float64)
+    before = plain(image)
+    means = {layer: features.mean((0, 2, 3)) for layer, features in before.items()}
+    means["conv1_2"][5] = 0  # as of a filter that no photo woke
+    scaled.rescale(means)
+    for layer, features in scaled(image).items():
+        factor = torch.where(means[layer] > 0, means[layer], 1.0)
+        torch.testing.assert_close(features * factor.view(1, -1, 1, 1), before[layer])
+        mean = features.mean((0, 2, 3))[means[layer] > 0]
+        torch.testing.assert_close(mean, torch.ones_like(mean))

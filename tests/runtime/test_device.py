@@ -49,6 +49,15 @@ def test_auto_takes_the_fastest_and_says_why(machine, cuda, mps, expected):
     assert chosen.why.startswith(f"{expected} is the first of {', '.join(available_devices())}")
 
 
+@pytest.mark.parametrize(("precision", "found"), [("auto", "fp32"), ("bf16", "bf16")])
+def test_a_reference_is_fp32_unless_another_precision_is_asked_for(machine, precision, found):
+    machine(bf16=True)
+    chosen = select_device("auto", precision, exact=True)
+    assert chosen.precision == found
+    assert precision != "auto" or "fp32, for this is a reference" in chosen.why
+    assert select_device().precision == "bf16"
+
+
 def test_all_devices_are_listed(machine):
     machine(cuda=2, mps=True)
     assert list(available_devices()) == ["cuda:0", "cuda:1", "mps", "cpu"]
