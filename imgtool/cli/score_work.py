@@ -29,6 +29,7 @@ from imgtool.runtime.processor import cores
 from imgtool.tasks.score_edges import Spread, judged, score_edges
 
 WORST = 6  # pictures in a report
+TOLD = 20  # faults of as many files are told one by one
 Item = TypeVar("Item")
 
 
@@ -156,10 +157,13 @@ def _require_readable(pairs: Sequence[Pair]) -> None:
 
 
 def _refuse(faults: Sequence[str]) -> None:
-    for fault in faults[:-1]:
+    """Tell each fault in a line, or of very many the first."""
+    *told, last = faults[:TOLD] or [""]
+    for fault in told:
         console.error(fault)
-    if faults:
-        raise DataError(faults[-1])
+    more = len(faults) - TOLD
+    if last:
+        raise DataError(f"{last} (and {more} more)" if more > 0 else last)
 
 
 @contextmanager

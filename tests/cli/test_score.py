@@ -89,6 +89,16 @@ def test_what_is_wrong_is_named_before_scoring(imgtool, folders, spoil, words):
     assert not (folders / "report.html").exists()
 
 
+def test_every_fault_has_a_line_but_very_many_are_counted(imgtool, folders):
+    for index in range(30):
+        (folders / "truth" / f"{index:02}.png").write_bytes(b"")
+    result = imgtool("score", "edges", "maps", "truth", *QUICK)
+    lines = result.stderr.splitlines()
+    assert result.code == 1
+    assert len(lines) == 20 and all(line.startswith("error: ") for line in lines)
+    assert "00.png has no map of edges" in lines[0] and lines[-1].endswith("(and 10 more)")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

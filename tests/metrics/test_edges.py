@@ -46,6 +46,14 @@ def test_a_pixel_has_one_partner_and_none_too_far():
     assert theirs[0].sum() == 1
 
 
+def test_the_nearest_becomes_the_partner():
+    predicted, truth = np.zeros((2, 5, 12), bool)
+    predicted[2, [3, 4, 7]] = True
+    truth[2, 5] = True
+    ours, _ = match_edges(predicted, truth, 3)
+    assert np.argwhere(ours).tolist() == [[2, 4]]
+
+
 def test_a_way_is_made_for_a_pixel_that_was_left_over():
     """Nearest first gives 4 to 4; then 3 stands alone, unless 4 moves on to 6."""
     predicted, truth = np.zeros((2, 1, 10), bool)
@@ -89,6 +97,15 @@ def test_ods_is_sought_between_thresholds():
     scores = summarise([counts], [0.2, 0.4])
     assert scores.ods == pytest.approx(0.75)
     assert (scores.ods_threshold, scores.ods_precision) == pytest.approx((0.3, 0.75))
+
+
+def test_area_and_recall_at_half_by_hand():
+    """From recall 0.5 with precision 1 straight to recall 1 with precision 0.5: 51 places, 0.75 on average."""
+    scores = summarise([counts_of([10, 5], [10, 10], [10, 5], [20, 5])], [0.2, 0.4])
+    assert scores.ap == pytest.approx(0.51 * 0.75)
+    assert scores.r50 == 1
+    better = summarise([counts_of([8, 5], [10, 10], [8, 5], [10, 5])], [0.2, 0.4])
+    assert better.r50 == pytest.approx(0.8)  # at the lowest threshold, as precision stays above one half
 
 
 def test_perfect_map_scores_one():
