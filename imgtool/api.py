@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from numbers import Integral
 from typing import Any, TypeAlias
@@ -103,6 +103,7 @@ def stylize(
         file = find_weights(name)
         measured = activations_name(file) if given.rescale else None
         activations = None if measured is None else find_weights(measured)
+        given = replace(given, rescale=activations is not None)
         network = load_style_network(file, given, chosen, activations)
     result = task.stylize(
         to_image(photo.pixels),

@@ -40,7 +40,8 @@ class StylizeOptions:
     """Knobs of `stylize`.
 
     With `normalize` the terms are means over features, so that one weight means the same at every size, and
-    weights of 1 are the balance that was measured best; without, they are the sums of Gatys et al. (2016).
+    weights of 1 are the balance that was measured best; without, they are the sums of Gatys et al. (2016), or
+    with `rescale` the means of their code.
     """
 
     recipe: str = "default"  # a key of STYLIZE_RECIPES: where the defaults of the other fields come from
@@ -59,7 +60,7 @@ class StylizeOptions:
     optimizer: str = "lbfgs"
     precondition: bool = True  # step on all levels of a pyramid at once instead of on bare pixels
     bounded: bool = True  # keep every step inside [0, 1]
-    rescale: bool = False  # the network as Gatys et al. scaled it: the mean activation of each filter is 1
+    rescale: bool = False  # filters scaled to mean activations of 1, and losses as means, as Gatys et al. had them
     exact: bool = False  # fp32, unless another precision is asked for
     margin: int = 16  # pixels by which pictures are mirrored outwards for the network, a multiple of 16
     history: int = 10  # pairs that L-BFGS remembers
@@ -127,8 +128,9 @@ class StylizeOptions:
 RECIPE_FIELDS = ("normalize", "precondition", "bounded", "margin", "rescale", "exact")
 STYLIZE_RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
-    # As published: the paper's sums with alpha / beta = 1e-3, w_l = 1/5, average pooling, pixels from noise, and a
-    # network whose filters have a mean activation of 1.
+    # As published: alpha / beta = 1e-3, w_l = 1/5, average pooling, pixels from noise, and a network whose filters
+    # have a mean activation of 1, with losses that are means, as in the authors' code. On weights whose activations
+    # nobody measured: the sums that the paper prints, for which features are large enough there.
     "gatys2016": {
         "normalize": False,
         "style_weight": 1e3,

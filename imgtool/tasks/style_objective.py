@@ -20,6 +20,12 @@ from imgtool.options import StylizeOptions
 CONTENT_UNIT = 1.0
 STYLE_UNIT = 40.0
 TV_UNIT = 4e6
+# With `rescale`: the mean squared difference of features, and that of Gram matrices over the squared number of
+# channels, added up over layers. So Gatys' own code has it (https://github.com/leongatys/PytorchNeuralStyleTransfer),
+# with alpha / beta = 1e-3 as in the paper; these undo the 1/2, the 1/4 and w_l = 1/5 of the sums printed there.
+# Those sums do not go with that ratio when features are around 1: the photo itself is then next to the minimum.
+AUTHORS_CONTENT_UNIT = 2.0
+AUTHORS_STYLE_UNIT = 4.0 * 5
 
 
 @dataclass(frozen=True)
@@ -93,21 +99,31 @@ class StyleObjective:
 
     def _content(self, layer: str, features: Tensor) -> Tensor:
         """The weighted content loss of one layer."""
-        scale = self.network.feature_scale(layer)
-        unit = CONTENT_UNIT * scale**2 / features.numel() if self.options.normalize else 1.0
+        unit = self._content_unit(layer) / features.numel() if self._means else 1.0
         weight = self.options.content_weight * self.options.content_layers[layer] * unit
         return weight * content_loss(features, self.content[layer])
 
     def _style(self, layer: str, features: Tensor) -> Tensor:
         """The weighted style loss of one layer, over all targets."""
-        scale = self.network.feature_scale(layer)
-        unit = STYLE_UNIT * scale**4 / features.shape[1] ** 2 if self.options.normalize else 1.0
+        unit = self._style_unit(layer) / features.shape[1] ** 2 if self._means else 1.0
         weight = self.options.style_weight * self.options.style_layers[layer] * unit
         losses = [
             target.weight * style_loss(_masked_gram(features, target.mask), target.grams[layer])
             for target in self.targets
         ]
         return weight * torch.stack(losses).sum()
+
+    @property
+    def _means(self) -> bool:
+        return self.options.normalize or self.options.rescale
+
+    def _content_unit(self, layer: str) -> float:
+        scale = self.network.feature_scale(layer)
+        return CONTENT_UNIT * scale**2 if self.options.normalize else AUTHORS_CONTENT_UNIT
+
+    def _style_unit(self, layer: str) -> float:
+        scale = self.network.feature_scale(layer)
+        return STYLE_UNIT * scale**4 if self.options.normalize else AUTHORS_STYLE_UNIT
 
     def _smoothness(self, image: Tensor) -> Tensor:
         weight = self.options.tv_weight * TV_UNIT

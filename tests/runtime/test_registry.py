@@ -23,6 +23,14 @@ def test_everything_is_pinned():
         assert entry.licence and entry.data and entry.provenance and entry.citation and entry.about, name
 
 
+@pytest.mark.parametrize(("name", "layers"), [("vgg19-activations", 16), ("vgg16-activations", 13)])
+def test_measurements_of_this_project_are_at_hand(isolated, name, layers):
+    """Whole, by their pinned SHA-256, and something that can be divided by."""
+    means = load_file(find_weights(name).path)
+    assert len(means) == layers
+    assert all(np.isfinite(mean).all() and mean.min() > 0 for mean in means.values())
+
+
 def test_layouts_fit_their_members():
     for entry in registry().values():
         for name, stored in entry.layout.items():

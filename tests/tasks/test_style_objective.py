@@ -62,9 +62,15 @@ def plain_features(vgg, image, scales=None):
 
 
 def plain_total(vgg, options, image, content, style, scales=None):
-    """L_total = alpha L_content + beta sum of w_l E_l, eq. 1, 3, 4, 5 and 7, sum by sum."""
+    """L_total = alpha L_content + beta sum of w_l E_l, eq. 1, 3, 4, 5 and 7, sum by sum.
+
+    With scales as in the authors' code: means of squared differences, those of Gram matrices over N^2, and the
+    layers added up where the paper takes a fifth of each.
+    """
     features, photo, painting = (plain_features(vgg, one, scales) for one in (image, content, style))
     content_loss = ((features[1] - photo[1]) ** 2).sum() / 2
+    if scales:
+        content_loss = ((features[1] - photo[1]) ** 2).mean()
     style_loss = 0.0
     for weight, maps, others in zip(options.style_layers.values(), features, painting, strict=True):
         count, places = maps.shape
@@ -72,14 +78,15 @@ def plain_total(vgg, options, image, content, style, scales=None):
         for i in range(count):
             gram, target = maps[i] @ maps.T, others[i] @ others.T  # G_ij and A_ij for all j
             total += ((gram - target) ** 2).sum()
-        style_loss += weight * total / (4 * count**2 * places**2)
+        unit = 5 / count**4 if scales else 1 / (4 * count**2)
+        style_loss += weight * unit * total / places**2
     alpha, beta = options.content_weight, options.style_weight
     return alpha * content_loss, beta * style_loss
 
 
 @pytest.mark.parametrize("rescale", [False, True])
 def test_the_recipe_is_the_paper(rescale):
-    options = StylizeOptions.of_recipe("gatys2016", **SHALLOW)
+    options = replace(StylizeOptions.of_recipe("gatys2016", **SHALLOW), rescale=rescale)
     plain = network(options.pool, options.margin).double()
     scales = [means()[layer] for layer in options.style_layers] if rescale else None
     content, style, image = (picture(12, 10, seed) for seed in range(3))

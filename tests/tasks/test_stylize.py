@@ -2,22 +2,25 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from imgtool.imaging.color import luma
-from imgtool.imaging.tensors import fit, resize
+from imgtool.imaging.io import read_picture
+from imgtool.imaging.tensors import fit, resize, to_image
 from imgtool.nn.vgg import VGG
 from imgtool.options import StylizeOptions
 from imgtool.runtime.device import select_device
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks import stylize as module
-from imgtool.tasks.load import load_vgg
+from imgtool.tasks.load import activations_name, load_vgg
 from imgtool.tasks.style_objective import Style, StyleObjective
 from imgtool.tasks.stylize import memory_needed, stylize
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 # Content far below style: with random weights their balance means nothing.
 OPTIONS = StylizeOptions(
     size=32,
@@ -383,3 +386,20 @@ def test_each_network_repaints_and_keeps_texture(name):
     assert first.style > 10 * first.tv and last.style < first.style / 3
     assert (result.image - photo).abs().mean() > 0.02
     assert result.image.std() > photo.std()
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", ["vgg19", "vgg16"])
+def test_published_networks_are_rescaled_to_activations_of_one(name):
+    """On a photo that was not among those measured, filters differ, but no layer is far from one."""
+    weights = find_weights(name)
+    activations = find_weights(activations_name(weights))
+    layers = [f"conv{block}_1" for block in range(1, 6)]
+    vgg = load_vgg(weights, layers, select_device("cpu", "fp32"), activations=activations)
+    photo = resize(to_image(read_picture(EXAMPLES / "coffee.jpg").pixels), (128, 192))
+    for layer, features in vgg(photo).items():
+        assert 0.3 < float(features.mean()) < 3, layer
+
+
+def test_weights_that_nobody_measured_are_known_as_such(random_vgg19):
+    assert activations_name(find_weights(str(random_vgg19))) is None
