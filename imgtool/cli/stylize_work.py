@@ -24,8 +24,12 @@ from imgtool.tasks.load import activations_name
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult, memory_needed, stylize
 
-# Kept back from --time for writing the result: a part whatever the size, and a part for each megapixel.
-WRITE_SECONDS, WRITE_SECONDS_PER_MEGAPIXEL = 0.3, 0.5
+# Kept back from --time for writing the result and giving back its memory: a part whatever the size, and a part for
+# each megapixel.
+WRITE_SECONDS, WRITE_SECONDS_PER_MEGAPIXEL = 0.3, 1.0
+# And for leaving, as a share of what it took to load all that is then unloaded, for both wait for the same machine.
+# Seen with two busy cores: 1.5 s to load, 0.6 to 0.9 s to leave after 256 and 512 px, 1.0 s after 1024 px.
+LEAVE_SHARE = 0.6
 LEAN_HISTORY = 2  # pairs of L-BFGS that are enough to go on when memory ran out
 
 
@@ -43,6 +47,7 @@ class StylizeWork:
     def __init__(
         self, options: StylizeOptions, styles: Sequence[tuple[str, float]], values: dict[str, Any]
     ) -> None:
+        self.loading = time.monotonic() - STARTED
         self.options, self.values = options, values
         self.began: float | None = STARTED
         self.session = Session("stylize", {**values, "seed": options.seed}, exact=options.exact)
@@ -126,10 +131,12 @@ class StylizeWork:
         return mask_of(self.session.read_shared(path, param), param)
 
     def _deadline(self, began: float, size: tuple[int, int]) -> float | None:
+        """When optimising has to end, for everything to be done in time."""
         if self.options.time is None:
             return None
-        writing = WRITE_SECONDS + WRITE_SECONDS_PER_MEGAPIXEL * size[0] * size[1] / 1e6
-        return began + max(0.0, self.options.time - writing)
+        pictures = 3 + len(self.styles) if self.values["sheet"] else 1
+        writing = WRITE_SECONDS + WRITE_SECONDS_PER_MEGAPIXEL * size[0] * size[1] / 1e6 * pictures
+        return began + max(0.0, self.options.time - writing - LEAVE_SHARE * self.loading)
 
     def _on_step(self, job: Job, began: float, on_progress: OnProgress) -> Any:
         every = self.values["save_every"]

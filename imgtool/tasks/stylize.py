@@ -243,12 +243,17 @@ class _Run:
         return self.began + share * (self.deadline - self.began)
 
     def _late(self, end: float | None) -> bool:
-        """Whether another evaluation as long as this scale's others would end too late; the first always runs."""
-        if end is None or self.steps[-1] == 0:
-            self.scale_began = time.monotonic()
-            return False
+        """Whether another evaluation, as long as the last or as this scale's mean, would end too late.
+
+        The first always runs.
+        """
         now = time.monotonic()
-        return now + (now - self.scale_began) / self.steps[-1] > end
+        if end is None or self.steps[-1] == 0:
+            self.scale_began = self.last_began = now
+            return False
+        longest = max(now - self.last_began, (now - self.scale_began) / self.steps[-1])
+        self.last_began = now
+        return now + longest > end
 
 
 def _evaluate(objective: StyleObjective, image: Tensor) -> tuple[Losses, Tensor]:

@@ -4,6 +4,9 @@ import io
 import json
 import os
 import shlex
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from PIL import Image
 
 from imgtool.cli import stylize_work
 from imgtool.imaging.io import read_recipe
+from imgtool.options import StylizeOptions
 from imgtool.runtime import device
 from imgtool.tasks.stylize import StylizeResult
 
@@ -180,6 +184,44 @@ def test_max_pixels(stylize, pictures):
     result = stylize("photo.png", "painting.png", "--max-pixels", "100")
     assert result.code == 1
     assert "40x24" in result.error or "960" in result.error
+
+
+# Runs a command line, and notes when its task was done and until when it might have gone on.
+NOTING = """
+import json, sys, time
+import imgtool
+from imgtool.cli import main, stylize_work
+
+real = stylize_work.stylize
+
+def noting(*arguments, deadline, **more):
+    result = real(*arguments, deadline=deadline, **more)
+    print(json.dumps({"done": time.monotonic(), "kept": imgtool.STARTED + 600 - deadline}), flush=True)
+    return result
+
+stylize_work.stylize = noting
+sys.exit(main.run(sys.argv[1:]))
+"""
+
+
+def test_time_is_kept_back_for_all_that_comes_after_the_task(pictures, quick):
+    """As much as writing and leaving took in the same process, however busy the machine."""
+    command = ["stylize", *quick, "photo.png", "painting.png", "--time", "600", "-q"]
+    child = subprocess.run([sys.executable, "-c", NOTING, *command], capture_output=True, text=True)
+    end = time.monotonic()
+    assert child.returncode == 0, child.stderr
+    note = json.loads(child.stdout)
+    assert 0 < end - note["done"] < note["kept"]
+
+
+def test_more_is_kept_back_for_more_to_write_and_on_a_slow_machine():
+    def kept(size=(512, 512), *, sheet=False, loading=1.0):
+        work = object.__new__(stylize_work.StylizeWork)
+        work.options, work.values = StylizeOptions(time=600), {"sheet": sheet}
+        work.styles, work.loading = [None], loading
+        return 600 - work._deadline(0.0, size)
+
+    assert 0 < kept() < min(kept((1024, 1024)), kept(sheet=True), kept(loading=2.0))
 
 
 class TestExitCodes:
