@@ -13,7 +13,7 @@ import click
 
 from imgtool.cli.console import console
 from imgtool.cli.sources import STREAM, Source, find_sources, is_file, is_folder
-from imgtool.errors import ImgtoolError
+from imgtool.errors import ImgtoolError, RecipeError
 from imgtool.files import check_writable, printable
 
 # What `imaging.encode` writes; here because imaging takes long to load.
@@ -30,11 +30,13 @@ class Job:
         source: the input.
         outputs: by kind, most often a single one; `-` for stdout.
         format: of stdout.
+        unfinished: whether outputs that are there are what an interrupt left, to be replaced.
     """
 
     source: Source
     outputs: Mapping[str, Path]
     format: str = "png"
+    unfinished: bool = False
 
     @property
     def output(self) -> Path:
@@ -133,9 +135,23 @@ def plan(
 
 
 def _unmade(job: Job) -> Job:
-    """A job with those outputs that are not there yet."""
-    missing = {kind: path for kind, path in job.outputs.items() if job.to_stream or not is_file(path)}
-    return replace(job, outputs=missing)
+    """A job with those outputs that are not there yet, or that a signal cut short."""
+    if job.to_stream:
+        return job
+    there = [kind for kind, path in job.outputs.items() if is_file(path)]
+    unfinished = [kind for kind in there if _is_unfinished(job.outputs[kind])]
+    left = {kind: path for kind, path in job.outputs.items() if kind not in there or kind in unfinished}
+    return replace(job, outputs=left, unfinished=bool(unfinished))
+
+
+def _is_unfinished(output: Path) -> bool:
+    """Whether the recipe of an output says that it is the best of a run that was cut short."""
+    from imgtool.imaging.io import read_recipe
+
+    try:
+        return read_recipe(output).get("unfinished") is True
+    except RecipeError:
+        return False
 
 
 class _Index(int):
@@ -313,7 +329,8 @@ def run(
             if interrupted:
                 if job is not jobs[-1]:
                     console.say(
-                        "The inputs after it were not begun: the same command with --skip-existing does them."
+                        "The inputs after it were not begun: the same command with --skip-existing does them, "
+                        "and this one anew."
                     )
                 raise interrupted
             if failures and fail_fast:

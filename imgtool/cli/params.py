@@ -227,6 +227,8 @@ def typed(option: click.Option, value: Any) -> list[str]:
     Raises:
         TypeError: nobody could type that.
     """
+    if value is False and option.secondary_opts:
+        return [option.secondary_opts[-1]]
     if value is None or value is False:
         return []
     if value is True:

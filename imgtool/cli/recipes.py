@@ -47,6 +47,8 @@ def make_recipe(
     ingredients: Sequence[Ingredient],
     options: Mapping[str, Any],
     weights: Mapping[str, str],
+    *,
+    unfinished: bool = False,
 ) -> dict[str, Any]:
     """All that is needed to make the output again to the byte, and nothing that changes between two runs.
 
@@ -55,6 +57,7 @@ def make_recipe(
         ingredients: the input files.
         options: by parameter name, as resolved: no "auto", no default left open.
         weights: name -> SHA-256.
+        unfinished: whether a signal cut the work short, so that `--skip-existing` does not take it for done.
     Raises:
         RecipeError: it is not what the recipe that is being run again says.
     """
@@ -63,10 +66,12 @@ def make_recipe(
         if [_bytes_of(item) for item in inputs] != [_bytes_of(item) for item in repeated["inputs"]]:
             raise RecipeError("the inputs are not those that the recipe names")
         inputs = repeated["inputs"]  # with the paths they had then
+        unfinished = unfinished or repeated.get("unfinished") is True
     return {
         "imgtool": __version__,
         "format": FORMAT,
         "command": command,
+        **({"unfinished": True} if unfinished else {}),
         "inputs": inputs,
         "options": dict(options),
         "weights": [{"name": name, "sha256": sha256} for name, sha256 in weights.items()],

@@ -93,12 +93,15 @@ class Session:
         self.weights[found.name] = found.sha256
         return found
 
-    def recipe(self, ingredient: Ingredient, options: Mapping[str, Any]) -> dict[str, Any]:
+    def recipe(
+        self, ingredient: Ingredient, options: Mapping[str, Any], *, unfinished: bool = False
+    ) -> dict[str, Any]:
         """How an output was made.
 
         Args:
             ingredient: the input of this output.
             options: of the command by parameter name, as resolved.
+            unfinished: whether a signal cut the work short.
         Raises:
             RecipeError: the inputs are not those of the recipe that is being run again.
         """
@@ -110,7 +113,8 @@ class Session:
         }
         # A file of weights is an input with a path of its own; no folder of this machine goes into a recipe.
         weights = {name if name in registry() else "given": sha256 for name, sha256 in self.weights.items()}
-        return make_recipe(self.command, [ingredient, *self.shared], {**options, **machine}, weights)
+        ingredients = [ingredient, *self.shared]
+        return make_recipe(self.command, ingredients, {**options, **machine}, weights, unfinished=unfinished)
 
     def write(self, job: Job, picture: Picture, recipe: Mapping[str, Any], *, sidecar: bool) -> None:
         """Write an output whole or not at all.
@@ -123,7 +127,9 @@ class Session:
             notes = write_picture(buffer, picture, format=job.format, recipe=recipe)
             _to_stdout(buffer.getvalue())
         else:
-            notes = write_picture(job.output, picture, recipe=recipe, sidecar=sidecar, overwrite=self.force)
+            notes = write_picture(
+                job.output, picture, recipe=recipe, sidecar=sidecar, overwrite=self.force or job.unfinished
+            )
         for note in notes:
             console.warn(note)
 

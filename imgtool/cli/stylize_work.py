@@ -92,7 +92,9 @@ class StylizeWork:
             if self.options.history > LEAN_HISTORY:
                 tries.append(replace(self.options, history=LEAN_HISTORY))
             options, result = step_down(run, tries, say=_say_leaner, hint=smaller)
-        recipe = self.session.recipe(ingredient, _resolved(options, result))
+        recipe = self.session.recipe(
+            ingredient, _resolved(options, result), unfinished=result.interrupted is not None
+        )
         painted = to_picture(result.image, _alpha(picture, size))
         self._write(job, painted, recipe)
         if self.values["sheet"]:

@@ -69,6 +69,20 @@ def stylize(imgtool, quick):
 
 
 @pytest.fixture
+def rerun(imgtool):
+    """Makes a picture again, and expects the same bytes."""
+
+    def rerun(picture, *arguments, **more):
+        again = Path(picture).with_stem("again")
+        result = imgtool("rerun", picture, "-o", again, *arguments, **more)
+        assert result.code == 0, result.stderr
+        assert again.read_bytes() == Path(picture).read_bytes()
+        again.unlink()
+
+    return rerun
+
+
+@pytest.fixture
 def save():
     """Writes a small picture of smooth noise."""
 

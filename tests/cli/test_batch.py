@@ -3,6 +3,7 @@ from pathlib import Path
 
 import click
 import pytest
+from PIL import Image
 
 from imgtool.cli import batch
 from imgtool.cli.batch import Job, OutputChoice, plan, run
@@ -143,6 +144,21 @@ class TestClobber:
         assert len(outputs(["a.jpg", "b.jpg"], output="out", force=True)) == 2
         jobs, skipped = plan(["a.jpg", "b.jpg"], OutputChoice(output="out", skip_existing=True), command="x")
         assert ([str(job) for job in jobs], skipped) == (["out/b.png"], 1)
+
+    def test_an_output_that_an_interrupt_left_is_not_done(self):
+        touch("a.jpg", "b.jpg", "c.jpg", "out/b.png", "out/c.bmp")
+        Path("out/a.png.json").write_text('{"unfinished": true}')
+        Image.new("L", (2, 2)).save("out/a.png")
+        Path("out/c.bmp.json").write_text('{"unfinished": "yes"}')
+        choice = OutputChoice(output="out", skip_existing=True)
+        jobs, skipped = plan(["a.jpg", "b.jpg"], choice, command="x")
+        assert ([(str(job), job.unfinished) for job in jobs], skipped) == ([("out/a.png", True)], 1)
+        assert plan(["c.jpg"], OutputChoice(output="out", format="bmp", skip_existing=True), command="x") == (
+            [],
+            1,
+        )
+        with pytest.raises(click.UsageError, match="exists"):
+            plan(["a.jpg"], OutputChoice(output="out"), command="x")
 
     def test_a_file_where_a_folder_is_needed(self):
         touch("a.jpg", "b.jpg", "out.png")
@@ -329,7 +345,8 @@ class TestRun:
         records, talk = self.told(capsys)
         assert [record.get("output") for record in records] == ["out/0.png", "out/1.png", None]
         assert talk == [
-            "The inputs after it were not begun: the same command with --skip-existing does them.",
+            "The inputs after it were not begun: the same command with --skip-existing does them, "
+            "and this one anew.",
             "1 done, 0 skipped, 0 failed",
         ]
 

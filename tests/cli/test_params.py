@@ -71,6 +71,8 @@ def test_values_can_be_typed_again():
     option = click.Option(["-x", "--x-y"])
     assert params.typed(option, None) == params.typed(option, False) == []
     assert params.typed(option, True) == ["--x-y"]
+    both = click.Option(["--keep/--no-keep"])
+    assert [params.typed(both, value) for value in (True, False)] == [["--keep"], ["--no-keep"]]
     assert params.typed(option, (1, 2)) == ["--x-y=1,2"]
     assert params.typed(option, {"a": 0.5}) == ["--x-y=a:0.5"]
     with pytest.raises(TypeError):

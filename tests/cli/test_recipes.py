@@ -9,20 +9,6 @@ from imgtool.cli.recipes import shown_path
 from imgtool.imaging.io import read_recipe
 
 
-@pytest.fixture
-def rerun(imgtool):
-    """Makes a picture again, and expects the same bytes."""
-
-    def rerun(picture, *arguments, **more):
-        again = Path(picture).with_stem("again")
-        result = imgtool("rerun", picture, "-o", again, *arguments, **more)
-        assert result.code == 0, result.stderr
-        assert again.read_bytes() == Path(picture).read_bytes()
-        again.unlink()
-
-    return rerun
-
-
 def test_shown_path(folder):
     assert shown_path(Path("in/a.png")) == "in/a.png"
     assert shown_path(folder / "in" / "a.png") == "in/a.png"

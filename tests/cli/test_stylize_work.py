@@ -297,11 +297,12 @@ class TestExitCodes:
         assert Path("photo-stylize.png").exists()
 
 
-def test_the_command_that_goes_on(stylize, imgtool, pictures, monkeypatch):
-    """A stop in the middle of the work leaves the best so far, and a command that works."""
+@pytest.fixture
+def stopped(monkeypatch):
+    """Work that a Ctrl-C ends at its second step, until it is told otherwise."""
     real = stylize_work.stylize
 
-    def stopped(*arguments, on_step, **more):
+    def stop_at_two(*arguments, on_step, **more):
         def stop(step, image):
             on_step(step, image)
             if step.number == 2:
@@ -309,21 +310,45 @@ def test_the_command_that_goes_on(stylize, imgtool, pictures, monkeypatch):
 
         return real(*arguments, on_step=stop, **more)
 
-    monkeypatch.setattr(stylize_work, "stylize", stopped)
-    save = ("-o", "out.png", "--steps", "30", "--style-weight", "2")
+    monkeypatch.setattr(stylize_work, "stylize", stop_at_two)
+    return lambda: monkeypatch.setattr(stylize_work, "stylize", real)
+
+
+def test_the_command_that_goes_on(stylize, imgtool, pictures, stopped, monkeypatch):
+    """A stop in the middle of the work leaves the best so far, and a command that works."""
+    monkeypatch.setenv("IMGTOOL_STYLIZE_PRESERVE_COLOR", "1")
+    save = ("-o", "out.png", "--steps", "30", "--style-weight", "2", "--no-preserve-color")
     result = stylize("photo.png", "--style", "painting.png:0.5", *save, "--json")
     assert result.code == 130
     assert [record.get("output") for record in result.records] == ["out.png", None]
     assert result.records[-1] == {"summary": {"done": 0, "skipped": 0, "failed": 0}}
     recipe = read_recipe(Path("out.png"))
     assert recipe["options"]["steps"] == [2]
-    monkeypatch.setattr(stylize_work, "stylize", real)
+    assert recipe["unfinished"] is True
+    stopped()
     _, line, last = result.stderr.splitlines()
     assert last == "error: interrupted"
     words = shlex.split(line.partition("to go on: ")[2])
     assert "--style-weight=2.0" in words
+    assert "--no-preserve-color" in words
     assert words[words.index("--init") + 1] == "out.png"
     assert words[words.index("--steps") + 1] == "30"
     result = imgtool(*words[1:], "--steps", "1")
     assert result.code == 0, result.stderr
     assert size_of("out-more.png") == (32, 19)
+
+
+def test_an_unfinished_picture_is_made_anew(stylize, rerun, pictures, save, stopped, random_vgg19):
+    for name in "abc":
+        save(f"in/{name}.png", seed=ord(name))
+    whole = ("in", "--style", "painting.png", "-o", "out", "--steps", "3")
+    assert stylize(*whole, "--skip-existing").code == 130
+    assert names(Path("out")) == ["a.png"]
+    stopped()
+    # To the same bytes, still unfinished
+    rerun("out/a.png", "--find", "in", "--find", str(random_vgg19.parent))
+    result = stylize(*whole, "--skip-existing")
+    assert result.code == 0, result.stderr
+    assert result.stderr.splitlines()[-1] == "3 done, 0 skipped, 0 failed"
+    assert "unfinished" not in read_recipe(Path("out/a.png"))
+    assert stylize(*whole, "--skip-existing").stderr == "0 done, 3 skipped, 0 failed\n"
