@@ -149,7 +149,7 @@ STYLIZE_RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-EDGE_WEIGHTS = ("hed", "hed-lite")  # the detectors known by name, the default first
+EDGE_WEIGHTS = ("hed-lite", "hed")  # the detectors known by name, the default first
 EDGE_KINDS = ("average", "fuse", "side1", "side2", "side3", "side4", "side5")
 
 

@@ -100,7 +100,7 @@ def edges_command(pictures: tuple[str, ...], **values: Any) -> int:
       imgtool edges photo.jpg
       imgtool edges photo.jpg -o lines.svg --threshold 0.4
       imgtool edges photo.jpg --thin --invert -o drawing.png
-      imgtool edges photos/ -o maps/ --weights hed-lite --overlay
+      imgtool edges photos/ -o maps/ --scales 0.5,1,1.5 --overlay
     """
     with settings.origins_told(click.get_current_context()):
         options = options_of(values)
