@@ -75,6 +75,8 @@ def doctor_command(ctx: click.Context) -> int:
         _memory(device, options, report)
     _cache(report)
     _weights(values["weights"] or options.network, report)
+    if device:
+        _given_weights(options, device, report)
     if console.json:
         told = [asdict(problem) for problem in report.problems]
         console.record({**report.facts, "problems": told, "exit_code": report.exit_code})
@@ -207,7 +209,6 @@ def _cache(report: Report) -> None:
 def _weights(needed: str, report: Report) -> None:
     """Which weights are here, and whether those that `stylize` needs can be had."""
     from imgtool.cli.weights import state_of
-    from imgtool.runtime.given import given_weights
     from imgtool.runtime.registry import entry_of, local_weights, registry
 
     facts: dict[str, Any] = {}
@@ -218,12 +219,38 @@ def _weights(needed: str, report: Report) -> None:
         facts[name] = {"state": state, "bytes": size, "path": found and printable(found.path)}
     pip = _index(report)
     try:
-        if needed not in registry() and given_weights(needed):
-            return
-        if not local_weights(needed):
+        if needed in registry() and not local_weights(needed):
             _require_source(entry_of(needed), pip, report)
     except WeightsError as error:
         report.note(error)
+
+
+def _given_weights(options: StylizeOptions, device: "Device", report: Report) -> None:
+    """Open the files that settings name as weights, each as the command would that takes them."""
+    from imgtool.api import load_style_network
+    from imgtool.runtime.given import given_weights
+    from imgtool.runtime.registry import entry_of, registry
+    from imgtool.tasks.load import load_hed
+
+    def load(command: str, name: str) -> None:
+        file = given_weights(name)
+        if file is None:
+            entry_of(name)  # which tells what names there are
+        elif command == "stylize":
+            load_style_network(file, options, device)
+        else:
+            load_hed(file, device)
+
+    for setting in report.facts["settings"]:
+        command, value = setting["command"], setting["value"]
+        if setting["option"] != "weights" or value in registry() or command not in ("stylize", "edges"):
+            continue
+        try:
+            load(command, value)
+        except ImgtoolError as error:
+            message = f"{error.message} (from {setting['origin']}, for {command})"
+            code = error.exit_code if command == "stylize" else 0
+            report.problems.append(Problem(message, error.hint, code))
 
 
 def _index(report: Report) -> "IndexSettings":

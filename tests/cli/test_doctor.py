@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 from imgtool.cli import doctor
 from imgtool.runtime import device, index
@@ -118,6 +119,28 @@ class TestProblems:
         report(imgtool, 0)
         monkeypatch.setenv("IMGTOOL_STYLIZE_WEIGHTS", "gone.safetensors")
         assert "gone.safetensors: no such file" in report(imgtool, 3)["problems"][0]["message"]
+        monkeypatch.setenv("IMGTOOL_STYLIZE_WEIGHTS", "nonsense")
+        assert "no weights are called 'nonsense'" in report(imgtool, 3)["problems"][0]["message"]
+
+    @pytest.mark.parametrize("content", [b"not weights", b"", b"\x08\0\0\0\0\0\0\0{}      "])
+    def test_weights_from_a_setting_are_opened(self, imgtool, monkeypatch, content):
+        Path("bad.pth").write_bytes(content)
+        monkeypatch.setenv("IMGTOOL_STYLIZE_WEIGHTS", "bad.pth")
+        result = imgtool("doctor")
+        assert result.code in (2, 3)
+        (line,) = [line for line in result.stdout.decode().splitlines() if line.startswith("problem")]
+        assert "bad.pth" in line and "(from IMGTOOL_STYLIZE_WEIGHTS, for stylize)" in line
+
+    def test_weights_from_a_setting_that_do_not_fit(self, imgtool, monkeypatch, random_vgg19):
+        tensors = {name: tensor[:1] for name, tensor in load_file(random_vgg19).items()}
+        save_file(tensors, "thin.safetensors", {"network": "vgg19", "preprocessing": "caffe"})
+        monkeypatch.setenv("IMGTOOL_STYLIZE_WEIGHTS", "thin.safetensors")
+        assert "thin.safetensors: conv1_1.weight is" in report(imgtool, 3)["problems"][0]["message"]
+
+    def test_weights_of_another_command_are_only_noted(self, imgtool, ready, monkeypatch, random_vgg19):
+        monkeypatch.setenv("IMGTOOL_EDGES_WEIGHTS", str(random_vgg19))
+        (problem,) = report(imgtool, 0)["problems"]
+        assert "holds vgg19, expected hed (from IMGTOOL_EDGES_WEIGHTS, for edges)" in problem["message"]
 
     def test_settings_that_make_no_sense(self, imgtool, ready, monkeypatch):
         monkeypatch.setenv("IMGTOOL_STYLIZE_STEPS", "many")
