@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from numbers import Integral
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from imgtool.errors import BadImage, Diverged, OptionError
 from imgtool.imaging.color import luma
-from imgtool.imaging.io import from_pillow, read_picture
+from imgtool.imaging.io import from_pillow, read_picture, write_picture
 from imgtool.imaging.levels import levels
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.tensors import resize, to_image, to_picture
@@ -61,6 +62,14 @@ class Stylized:
             return Image.fromarray(picture.pixels)
         return Image.fromarray(np.dstack([picture.pixels, picture.alpha]))
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it in the format of its suffix, whole or not at all, as the command does, but without a recipe.
+
+        Raises:
+            OutputError: the suffix is unknown, or the file cannot be written.
+        """
+        write_picture(Path(path), to_picture(self.image, self.alpha))
+
 
 def stylize(
     content: PictureLike,
@@ -91,7 +100,7 @@ def stylize(
         Diverged: the loss did not stay finite.
     Example:
         >>> painted = stylize("photo.jpg", "painting.jpg", size=256, steps=50)  # doctest: +SKIP
-        >>> painted.to_pil().save("out.png")  # doctest: +SKIP
+        >>> painted.save("out.png")  # doctest: +SKIP
     """
     began = time.monotonic()
     given, init = _options(options, weights)

@@ -10,7 +10,7 @@ from PIL import Image
 import imgtool
 from imgtool import stylize
 from imgtool.cli import main
-from imgtool.errors import BadImage, Diverged, OptionError, WeightsError
+from imgtool.errors import BadImage, Diverged, OptionError, OutputError, WeightsError
 from imgtool.imaging.tensors import to_image
 from imgtool.nn.hed import HED
 from imgtool.options import StylizeOptions
@@ -81,6 +81,12 @@ def test_same_pixels_with_alpha(small, command):
     result = small("clear.png", "painting.png")
     assert result.to_pil().mode == "RGBA"
     assert pixels(result.to_pil()) == command("clear.png", "painting.png")
+    result.save("saved.png")
+    with Image.open("saved.png") as saved:
+        assert saved.mode == "RGBA"
+        assert pixels(saved) == pixels(result.to_pil())
+    with pytest.raises(OutputError, match=r"unknown suffix \.xyz"):
+        result.save("saved.xyz")
 
 
 def test_same_pixels_with_everything(small, command):

@@ -145,9 +145,13 @@ def knob(name: str, *, type: Any, help: str, **more: Any) -> Callable[[params.F]
     "--save-every",
     type=click.IntRange(1),
     metavar="N",
-    help="Save the picture every N steps beside the result.",
+    help="Save the picture every N steps beside the result, at the size of its scale and without a recipe.",
 )
-@click.option("--sheet", is_flag=True, help="Save content, style, result and the loss curve side by side.")
+@click.option(
+    "--sheet",
+    is_flag=True,
+    help="Save content, style, result and the loss curve side by side, without a recipe.",
+)
 @click.option("--sidecar", is_flag=True, help="Save the recipe beside the result too, as .json.")
 @params.machine
 @params.talk

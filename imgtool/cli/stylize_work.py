@@ -84,7 +84,7 @@ class StylizeWork:
                     network=self.network,
                     init=self.init,
                     deadline=self._deadline(began, size),
-                    on_step=self._on_step(job, began, on_progress),
+                    on_step=self._on_step(job, picture, began, on_progress),
                 )
 
             # Before a smaller picture, less memory of the way: the recipe tells which it was.
@@ -140,7 +140,7 @@ class StylizeWork:
         writing = WRITE_SECONDS + WRITE_SECONDS_PER_MEGAPIXEL * size[0] * size[1] / 1e6 * pictures
         return began + max(0.0, self.options.time - writing - LEAVE_SHARE * self.loading)
 
-    def _on_step(self, job: Job, began: float, on_progress: OnProgress) -> Any:
+    def _on_step(self, job: Job, photo: Picture, began: float, on_progress: OnProgress) -> Any:
         every = self.values["save_every"]
         total = sum(self.options.steps_per_scale)
 
@@ -151,7 +151,8 @@ class StylizeWork:
             else:
                 on_progress(time.monotonic() - began, self.options.time, note)
             if every and step.number % every == 0:
-                self.session.write_beside(job, f"-step{step.number:04d}.png", to_picture(image))
+                alpha = _alpha(photo, (image.shape[-2], image.shape[-1]))
+                self.session.write_beside(job, f"-step{step.number:04d}.png", to_picture(image, alpha))
 
         return on_step
 

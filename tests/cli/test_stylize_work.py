@@ -158,11 +158,14 @@ def test_an_unfinished_job_replaces_its_own_frames(stylize, pictures):
 
 def test_alpha_is_carried(stylize, pictures, save):
     save("clear.png", alpha=True)
-    assert stylize("clear.png", "painting.png", "-o", "out.png").code == 0
-    with Image.open("out.png") as out, Image.open("clear.png") as clear:
-        alpha = np.asarray(out.getchannel("A"), float)
-        expected = np.asarray(clear.getchannel("A").resize((32, 19)), float)
-    assert abs(alpha - expected).mean() < 8
+    more = ("--save-every", "1", "--scales", "2", "--steps", "1,1")
+    assert stylize("clear.png", "painting.png", "-o", "out.png", *more).code == 0
+    for name, size in (("out.png", (32, 19)), ("out-step0002.png", (32, 19)), ("out-step0001.png", (16, 10))):
+        with Image.open(name) as out, Image.open("clear.png") as clear:
+            assert out.size == size
+            alpha = np.asarray(out.getchannel("A"), float)
+            expected = np.asarray(clear.getchannel("A").resize(size), float)
+        assert abs(alpha - expected).mean() < 8, name
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 30), (30, 1), (5, 7)])
