@@ -10,13 +10,8 @@ from PIL import Image
 import imgtool
 
 ROOT = Path(__file__).parents[1]
-# Photo and style -> content weight.
-PAIRS = {
-    ("astronaut", "night"): 1.0,
-    ("coffee", "window"): 1.0,
-    ("chelsea", "waves"): 4.0,
-    ("rocket", "night"): 1.0,
-}
+# Photo and style, all repainted with default options.
+PAIRS = (("astronaut", "night"), ("coffee", "window"), ("chelsea", "waves"), ("rocket", "night"))
 HEIGHT, GAP, INSET = 400, 8, 0.3  # pixels, pixels, and the share of the height that the style's picture takes
 
 
@@ -25,10 +20,10 @@ def scaled(image: Image.Image, height: int) -> Image.Image:
     return image.resize((round(image.width * height / image.height), height), Image.Resampling.LANCZOS)
 
 
-def panel(photo: str, style: str, content_weight: float) -> Image.Image:
+def panel(photo: str, style: str) -> Image.Image:
     """A result with its style picture in the corner."""
     paths = [ROOT / "examples" / f"{name}.jpg" for name in (photo, style)]
-    painted = imgtool.stylize(paths[0], paths[1], content_weight=content_weight)
+    painted = imgtool.stylize(paths[0], paths[1])
     result = scaled(painted.to_pil(), HEIGHT)
     inset = scaled(Image.open(paths[1]), round(HEIGHT * INSET))
     framed = Image.new("RGB", (inset.width + 4, inset.height + 4), "white")
@@ -39,7 +34,7 @@ def panel(photo: str, style: str, content_weight: float) -> Image.Image:
 
 def main() -> None:
     """Two rows of two."""
-    panels = [panel(*pair, weight) for pair, weight in PAIRS.items()]
+    panels = [panel(*pair) for pair in PAIRS]
     rows = [panels[:2], panels[2:]]
     width = max(sum(each.width for each in row) for row in rows) + GAP
     gallery = Image.new("RGB", (width, 2 * HEIGHT + GAP), "white")
