@@ -60,7 +60,7 @@ class StylizeOptions:
     optimizer: str = "lbfgs"
     precondition: bool = True  # step on all levels of a pyramid at once instead of on bare pixels
     bounded: bool = True  # keep every step inside [0, 1]
-    rescale: bool = False  # filters scaled to mean activations of 1, and losses as means, as Gatys et al. had them
+    rescale: bool = False  # filters with a mean activation of 1, losses as means: Gatys et al.'s own
     exact: bool = False  # fp32, unless another precision is asked for
     margin: int = 16  # pixels by which pictures are mirrored outwards for the network, a multiple of 16
     history: int = 10  # pairs that L-BFGS remembers
