@@ -191,7 +191,9 @@ class TrainEdgesOptions:
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)  # channels of each block, without a start
     decoder: int = 0  # channels of the student's top-down path
     teacher: str | None = None  # weights whose maps are imitated
-    teacher_weight: float = 0.1  # of imitation against the annotators' edges at first; falls to 0 towards the end
+    teacher_weight: float = (
+        0.1  # of imitation against the annotators' edges at first; falls to 0 towards the end
+    )
     steps: int | None = 4000
     time: float | None = None  # seconds in all
     batch: int = 2  # crops in a step; the paper takes 10 whole pictures

@@ -20,7 +20,9 @@ from imgtool.runtime.registry import registry
 from imgtool.tasks.edges import Probabilities, edges, memory_needed
 from imgtool.tasks.load import load_hed
 
-LINE_THRESHOLD = 0.3  # of lines in a drawing, unless --threshold says otherwise: they fade with their probability
+LINE_THRESHOLD = (
+    0.3  # of lines in a drawing, unless --threshold says otherwise: they fade with their probability
+)
 MIN_LINE_PX = 8  # what is shorter is a speck
 CANNY_HEIGHT = 512  # of the picture that Canny sees for a sheet, where its lines would vanish by shrinking
 
@@ -157,7 +159,10 @@ class EdgesWork:
         if self.values["sheet"]:
             panels = [
                 ("photo", Picture(picture.pixels)),
-                ("Canny", Picture.gray(255 * canny_edges(picture.pixels, max_height=CANNY_HEIGHT).astype("u1"))),
+                (
+                    "Canny",
+                    Picture.gray(255 * canny_edges(picture.pixels, max_height=CANNY_HEIGHT).astype("u1")),
+                ),
                 ("HED", Picture.gray(levels(probabilities))),
             ]
             self.session.write_beside(job, ENDINGS["sheet"], draw_sheet(panels))

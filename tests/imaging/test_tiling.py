@@ -16,7 +16,9 @@ def padded(pixels, tiling):
     for axis, length in ((0, height), (1, width)):
         whole = -(-(length + 2 * tiling.margin) // tiling.stride) * tiling.stride
         before, after = tiling.margin, whole - length - tiling.margin
-        grown = np.pad(grown, [(before, after) if axis == each else (0, 0) for each in range(2)], mode="reflect")
+        grown = np.pad(
+            grown, [(before, after) if axis == each else (0, 0) for each in range(2)], mode="reflect"
+        )
     return grown
 
 

@@ -6,7 +6,10 @@ from imgtool.losses.edges import LEAST_SHARE, OUTSIDE, balanced_cross_entropy, s
 
 def by_the_equation(logits, consensus, threshold, negative_weight):
     """Equation 2 of Xie & Tu, pixel by pixel, of one picture and output."""
-    pairs = [(float(p), float(c)) for p, c in zip(torch.sigmoid(logits).flatten(), consensus.flatten(), strict=True)]
+    pairs = [
+        (float(p), float(c))
+        for p, c in zip(torch.sigmoid(logits).flatten(), consensus.flatten(), strict=True)
+    ]
     edges = [p for p, c in pairs if c > threshold]
     others = [p for p, c in pairs if c == 0]
     total = len(edges) + len(others)
@@ -57,7 +60,10 @@ def test_a_picture_without_edges_teaches_that_there_are_none():
 
 
 def test_all_outside_is_finite():
-    assert balanced_cross_entropy(torch.randn(1, 2, 4, 4), torch.full((1, 1, 4, 4), OUTSIDE)).tolist() == [0, 0]
+    assert balanced_cross_entropy(torch.randn(1, 2, 4, 4), torch.full((1, 1, 4, 4), OUTSIDE)).tolist() == [
+        0,
+        0,
+    ]
 
 
 def test_soft_target_is_the_minimum():

@@ -17,7 +17,10 @@ WHOLE = 4096
 def network_of(decoder=0, preprocessing="hed", seed=0):
     torch.manual_seed(seed)
     network = HED(WIDTHS, decoder=decoder, preprocessing=preprocessing)
-    for name, module in network.named_children():  # so that maps are neither grey all over nor black and white
+    for (
+        name,
+        module,
+    ) in network.named_children():  # so that maps are neither grey all over nor black and white
         torch.nn.init.kaiming_normal_(module.get_parameter("weight"))
         if name.startswith(("side", "fuse")):
             module.get_parameter("weight").data.mul_(0.2)
