@@ -65,8 +65,8 @@ class Tiling:
 
     Attributes:
         side: pixels of a tile's side in the result; rounded down to a multiple of `stride`, at least one of it.
-        margin: least width of the mirrored frame, a multiple of `stride`.
-        reach: how far an output can see, a multiple of `stride`.
+        margin: least width of the mirrored frame.
+        reach: how far an output can see.
         stride: what sides of windows are multiples of.
     """
 
@@ -94,7 +94,7 @@ class Tiling:
         side = self._side()
         for first in range(0, length, side):
             last = min(first + side, length)
-            begin = max(0, first + self.margin - self.reach)
+            begin = max(0, (first + self.margin - self.reach) // self.stride * self.stride)
             end = min(padded, -(-(last + self.margin) // self.stride) * self.stride + self.reach)
             yield Span((begin, end), (first, last), first + self.margin - begin)
 

@@ -16,8 +16,6 @@ from imgtool.imaging.tiling import Tiling
 from imgtool.nn.hed import HED, OUTPUTS, STRIDE
 from imgtool.options import EdgesOptions
 
-MARGIN = 16  # mirrored pixels: less, and the zeros with which convolutions pad show as a ghost of a frame
-
 # Told of each tile that is done, and how many there are.
 OnTile = Callable[[int, int], None]
 Probabilities = NDArray[np.float32]
@@ -67,7 +65,7 @@ def edges(
 
 def tiling_of(options: EdgesOptions, network: HED) -> Tiling:
     """How pictures are cut for a network."""
-    return Tiling(side=options.tile, margin=MARGIN, reach=network.reach, stride=STRIDE)
+    return Tiling(side=options.tile, margin=network.margin, reach=network.reach, stride=STRIDE)
 
 
 # Bytes for each pixel of a window at the peak, measured: features of the first block twice, and what surrounds them.

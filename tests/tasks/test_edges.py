@@ -6,9 +6,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from imgtool.imaging.thin import thin_edges
 from imgtool.nn.hed import HED
 from imgtool.options import EDGE_KINDS, EdgesOptions
+from imgtool.runtime.device import Device
+from imgtool.runtime.registry import find_weights
 from imgtool.tasks.edges import edges
+from imgtool.tasks.load import load_hed
 
 WIDTHS = (3, 4, 5, 6, 7)
 WHOLE = 4096
@@ -100,3 +104,38 @@ def test_all_tensors_are_on_the_networks_device(decoder):
         with torch.device("cuda"):
             network = HED(WIDTHS, decoder=decoder, preprocessing="hed")
         assert network(torch.rand(1, 3, 32, 32, device="cuda")).device.type == "cuda"
+
+
+class TestShippedDetector:
+    """`hed-lite`, as every user has it."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def lite(cls):
+        return load_hed(find_weights("hed-lite"), Device(torch.device("cpu"), torch.float32, "test"))
+
+    @pytest.mark.parametrize(
+        "color", [(128, 128, 128), (255, 255, 255), (0, 0, 0), (0, 0, 255), (40, 200, 90)]
+    )
+    def test_a_plain_picture_has_no_edge_and_no_frame(self, lite, color):
+        pixels = np.full((97, 130, 3), color, np.uint8)
+        for kind, found in edges(pixels, EdgesOptions(kind="all"), network=lite).maps.items():
+            assert found.max() < 0.05, kind
+
+    def test_edges_are_where_they_are(self, lite):
+        """Also close to the right and lower border, where enlarging by the wrong factor would displace them."""
+        y, x = np.mgrid[:200, :300]
+        disc = np.hypot(y - 130, x - 215) < 55
+        pixels = np.where(disc[..., None], (230, 190, 60), (40, 70, 110)).astype(np.uint8)
+        found = edges(pixels, EdgesOptions(), network=lite).maps["average"]
+        crests = np.argwhere(thin_edges(found) > 0.6)
+        distance = np.abs(np.hypot(crests[:, 0] - 129.5, crests[:, 1] - 214.5) - 55)
+        assert len(crests) > 0.8 * 2 * np.pi * 55
+        assert np.percentile(distance, 95) < 2
+
+    def test_tiles_give_the_map_of_the_whole_picture(self, lite):
+        pixels = noise(300, 410)
+        whole, tiled = (
+            edges(pixels, EdgesOptions(tile=tile), network=lite).maps["average"] for tile in (WHOLE, 96)
+        )
+        assert np.abs(tiled - whole).max() <= 1e-5
