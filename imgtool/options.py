@@ -159,7 +159,7 @@ class EdgesOptions:
 
     kind: str = "average"  # one of EDGE_KINDS, or "all" of them
     scales: tuple[float, ...] = (1.0,)  # sizes at which the picture is looked at; their maps are averaged
-    tile: int = 1024  # pixels of a tile's side; larger ones are faster and take more memory
+    tile: int = 512  # pixels of a tile's side; larger ones are faster and take more memory
 
     def __post_init__(self) -> None:
         _choice("kind", self.kind, (*EDGE_KINDS, "all"))
@@ -257,8 +257,8 @@ def _choice(option: str, value: str, known: Mapping[str, object] | tuple[str, ..
 
 
 def _at_least(option: str, value: float, low: float) -> None:
-    if not low <= value < math.inf:
-        raise OptionError(option, f"must be at least {low:g}, got {value:g}")
+    if not low <= value < 1e18:
+        raise OptionError(option, f"must be at least {low:g}, got {str(value)[:20]}")
 
 
 def _within(option: str, value: int, low: int, high: int) -> None:

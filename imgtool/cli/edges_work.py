@@ -11,7 +11,7 @@ from imgtool.cli.edges import ENDINGS
 from imgtool.cli.recipes import Ingredient
 from imgtool.cli.session import Session
 from imgtool.imaging.levels import levels
-from imgtool.imaging.picture import Picture, Samples, to_8_bits
+from imgtool.imaging.picture import Picture, Samples, to_8_bits, to_16_bits
 from imgtool.imaging.recipes import to_json
 from imgtool.imaging.thin import thin_edges
 from imgtool.options import EdgesOptions
@@ -47,7 +47,7 @@ class EdgesWork:
         began = time.monotonic()
         picture, ingredient = self.session.read(job.source, "pictures")
         options, maps = self._found(job, picture)
-        self._write_beside(job, picture, next(iter(maps.values())), ingredient, options)
+        self._write_beside(job, picture, maps[next(iter(job.outputs))], ingredient, options)
         for kind in job.outputs:
             self._write(job.of(kind), maps.pop(kind), picture.alpha, ingredient, replace(options, kind=kind))
         seconds = time.monotonic() - began
@@ -104,13 +104,14 @@ class EdgesWork:
             return
         if self.values["thin"]:
             probabilities = thin_edges(probabilities)
+        threshold = self.values["threshold"]
+        if self.values["thin"] and threshold is not None:
+            threshold = max(threshold, 1e-6)  # what is thinned away is no edge at any threshold
         bits = int(self.values["bits"])
-        drawn = levels(
-            probabilities, bits=bits, threshold=self.values["threshold"], invert=self.values["invert"]
-        )
+        drawn = levels(probabilities, bits=bits, threshold=threshold, invert=self.values["invert"])
         if alpha is not None:
-            alpha = to_8_bits(alpha) if bits == 8 else alpha * (257 if alpha.dtype.itemsize == 1 else 1)
-        picture = Picture.gray(drawn, None if alpha is None else alpha.astype(drawn.dtype))
+            alpha = to_8_bits(alpha) if bits == 8 else to_16_bits(alpha)
+        picture = Picture.gray(drawn, alpha)
         self.session.write(job, picture, recipe, sidecar=self.values["sidecar"])
 
     def _drawing(self, probabilities: Probabilities, title: str, recipe: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from imgtool.cli import params
+from imgtool.errors import OptionError
 from imgtool.options import EDGE_STARTS, STUDENT, TrainEdgesOptions
 from imgtool.runtime import processor
 
@@ -103,7 +104,15 @@ def train_edges_command(data: Path | None, output: Path, resume: bool, **values:
 def options_of(values: dict[str, Any]) -> TrainEdgesOptions:
     """The task's options; a time alone means as many steps as fit."""
     known = {field.name for field in fields(TrainEdgesOptions)}
-    given = {name: value for name, value in values.items() if name in known and value not in (None, False)}
+    given = {
+        name: value
+        for name, value in values.items()
+        if name in known and value is not None and value is not False
+    }
+    if values["student"] and values["start"] not in (None, "random"):
+        raise OptionError(
+            "start", "a student starts from random numbers", hint="leave --student or --start away"
+        )
     if "time" in given:
         given.setdefault("steps", None)
     return TrainEdgesOptions(**{**(STUDENT if values["student"] else {}), **given})

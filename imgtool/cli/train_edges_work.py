@@ -13,7 +13,7 @@ from imgtool import __version__
 from imgtool.cli.console import console
 from imgtool.cli.recipes import versions
 from imgtool.data.edge_pairs import EdgePair, find_edge_pairs
-from imgtool.errors import DataError
+from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
 from imgtool.imaging.io import read_picture, write_picture
 from imgtool.imaging.levels import levels
@@ -62,7 +62,13 @@ def go_on(path: Path, values: Mapping[str, Any]) -> int:
         name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
     }
     later = {name: values[name] for name in ("steps", "time") if values[name] is not None}
-    options = TrainEdgesOptions(**given | later)
+    try:
+        options = TrainEdgesOptions(**given | later)
+    except TypeError as error:
+        raise DataError(f"{printable(path)}: its options are of another version: {error}") from error
+    if later:
+        run.options["options"] = asdict(options)
+        run.save_options()
     return _train(run, _prepared(Path(run.options["data"]), options, run.options["machine"]))
 
 
@@ -86,6 +92,8 @@ def _prepared(data: Path, options: TrainEdgesOptions, machine: Mapping[str, Any]
     """
     processor.prepare(machine["threads"])
     device = select_device(machine["device"], machine["precision"])
+    if device.precision == "fp16":
+        raise OptionError("precision", "fp16 loses small gradients", hint="--precision bf16 or fp32")
     seed_everything(options.seed)
     console.detail(f"device {device.torch} in {device.precision}: {device.why}")
     pairs, held_out = (find_edge_pairs(data.absolute(), part) for part in ("train", "val"))

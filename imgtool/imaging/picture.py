@@ -8,6 +8,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+STRIP_SAMPLES = 1 << 22  # worked on at once
 Samples: TypeAlias = NDArray[Any]  # uint8 in [0, 255] or uint16 in [0, 65535]
 
 
@@ -63,5 +64,14 @@ def to_8_bits(samples: NDArray[Any]) -> NDArray[np.uint8]:
     """Samples of 8 or 16 bits as 8 bits: 65535 becomes 255, and the nearest value is taken."""
     if samples.dtype == np.uint8:
         return samples
-    # Exactly round(v / 257), without a wider copy than 32 bits
-    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    reduced = np.empty(samples.shape, np.uint8)
+    rows = max(1, STRIP_SAMPLES // max(1, samples[0].size))
+    for top in range(0, len(samples), rows):
+        # Exactly round(v / 257), without a wider copy than 32 bits
+        reduced[top : top + rows] = (samples[top : top + rows].astype(np.uint32) + 128) // 257
+    return reduced
+
+
+def to_16_bits(samples: NDArray[Any]) -> NDArray[np.uint16]:
+    """Samples of 8 or 16 bits as 16 bits: 255 becomes 65535."""
+    return samples if samples.dtype == np.uint16 else samples.astype(np.uint16) * np.uint16(257)

@@ -15,7 +15,7 @@ from imgtool.data.edge_pairs import EdgePair
 from imgtool.errors import WeightsError
 from imgtool.imaging.levels import levels
 from imgtool.imaging.picture import Picture
-from imgtool.imaging.thin import skeleton, thin_edges
+from imgtool.imaging.thin import skeleton
 from imgtool.losses.edges import OUTSIDE, balanced_cross_entropy, soft_cross_entropy
 from imgtool.metrics.edges import edge_counts, edge_thresholds, summarise
 from imgtool.nn.hed import BLOCKS, HED
@@ -25,10 +25,10 @@ from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.edges import edges
 from imgtool.tasks.load import for_inference, hed_of
+from imgtool.tasks.score_edges import thinned
 from imgtool.training.average import MovingAverage
 from imgtool.training.schedules import warm_cosine
 
-FADE_PX = 5  # of a map's border, as the benchmark has it
 # A teacher's map of each pair, (H, W) of 0 to 255, by the photo's name.
 TeacherMaps = Mapping[str, NDArray[np.uint8]]
 
@@ -58,9 +58,8 @@ class EdgesJudge:
         for pair in self.pairs:
             seen = edges(pair.read()[0], EdgesOptions(), network=network).maps["average"]
             self.maps[pair.name] = seen
-            thinned = thin_edges(seen, border_px=FADE_PX)
             truth = read_boundaries(pair.truth)
-            counts.append(edge_counts(thinned, truth, thresholds, skeleton=skeleton))
+            counts.append(edge_counts(thinned(seen), truth, thresholds, skeleton=skeleton))
         scores = summarise(counts, thresholds)
         return {"ods": scores.ods, "ois": scores.ois, "ap": scores.ap}
 

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from imgtool.errors import Diverged
+from imgtool.errors import DataError, Diverged
+from imgtool.files import printable
 from imgtool.imaging.picture import Picture
 from imgtool.training.report import run_report
 from imgtool.training.run_folder import BEST, LAST, RunFolder
@@ -98,9 +99,13 @@ class _Fit:
         self.trainee, self.limits, self.run, self.on_step = trainee, limits, run, on_step
         self.done, self.before, self.best = 0, 0.0, -math.inf
         if saved := run.load_checkpoint(LAST):
-            trainee.load_state(saved["trainee"])
-            self.done, self.before, self.best = saved["step"], saved["seconds"], saved["best"]
-            run.forget_after(self.done)
+            try:
+                trainee.load_state(saved["trainee"])
+                self.done, self.before, self.best = saved["step"], saved["seconds"], saved["best"]
+            except (LookupError, RuntimeError, TypeError, ValueError) as error:
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                raise DataError(f"{printable(run.path / LAST)} is not of this run: {reason}") from error
+        run.forget_after(self.done)
         self.began = self.saved = time.monotonic()
 
     def __call__(self) -> FitResult:
@@ -140,7 +145,7 @@ class _Fit:
             if not math.isfinite(value):
                 raise Diverged(
                     f"{name} became {value} at step {self.done}; the last checkpoint is from before",
-                    hint="--resume with a smaller --learning-rate",
+                    hint="a new run with a smaller --learning-rate",
                 )
         if self.done % self.limits.log_every == 0 or self.done == 1:
             self.run.log({"step": self.done, "seconds": round(self._seconds(), 1), **losses})
@@ -183,8 +188,13 @@ def _whole() -> Iterator[None]:
         return
     waiting: list[tuple[int, FrameType | None]] = []
     handlers = {int(each): signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        waiting.append((number, frame))
+        signal.signal(number, handlers[number])  # a second one waits for nothing
+
     for number in handlers:
-        signal.signal(number, lambda number, frame: waiting.append((number, frame)))
+        signal.signal(number, wait)
     try:
         yield
     finally:

@@ -41,9 +41,13 @@ class RunFolder:
         """
         cls.require_new(path)
         run = cls(path, options)
-        with atomic_write(path / OPTIONS) as file:
-            file.write(json.dumps(run.options, indent=2).encode() + b"\n")
+        run.save_options(overwrite=False)
         return run
+
+    def save_options(self, *, overwrite: bool = True) -> None:
+        """Write `options.json`."""
+        with atomic_write(self.path / OPTIONS, overwrite=overwrite) as file:
+            file.write(json.dumps(self.options, indent=2).encode() + b"\n")
 
     @staticmethod
     def require_new(path: Path) -> None:
@@ -90,7 +94,7 @@ class RunFolder:
             lock.release()
 
     def log(self, fields: Mapping[str, Any]) -> None:
-        """Add a line to the log; one that a kill cut off is completed as a line of its own."""
+        """Add a line to the log."""
         line = json.dumps(fields).encode() + b"\n"
         with (self.path / LOG).open("ab") as file:
             file.write(line)
@@ -100,11 +104,13 @@ class RunFolder:
         if not (self.path / LOG).exists():
             return []
         found = []
-        for line in (self.path / LOG).read_text(encoding="utf-8").splitlines():
+        for line in (self.path / LOG).read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                found.append(json.loads(line))
+                fields = json.loads(line)
             except ValueError:  # the process died while it wrote
                 continue
+            if isinstance(fields, dict) and "step" in fields:
+                found.append(fields)
         return found
 
     def forget_after(self, step: int) -> None:

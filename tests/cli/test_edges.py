@@ -122,6 +122,31 @@ def test_transparency_is_carried(edges, folder, save):
     assert (read("clear-edges.png")[..., -1] == read("clear.png")[..., -1]).all()
 
 
+def test_transparency_is_carried_in_sixteen_bits(edges, folder, save):
+    save("clear.png", alpha=True)
+    assert edges("clear.png", "--bits", "16").code == 0
+    from imgtool.imaging.io import read_picture
+
+    written = read_picture(folder / "clear-edges.png")
+    assert written.alpha.dtype == np.uint16
+    assert (written.alpha == read("clear.png")[..., -1].astype(np.uint16) * 257).all()
+
+
+def test_lines_of_a_missing_kind_are_of_that_kind(edges, pictures):
+    edges("photo.png", "--kind", "all", "-o", "maps/", "--svg")
+    lines = pictures / "maps/photo-side3-lines.svg"
+    before = (pictures / "maps/photo-average-lines.svg").read_text()
+    for path in (lines, pictures / "maps/photo-side3.png"):
+        path.unlink(missing_ok=True)
+    edges("photo.png", "--kind", "all", "-o", "maps/", "--svg", "--skip-existing")
+    assert lines.read_text().split("</metadata>")[1] != before.split("</metadata>")[1]
+
+
+def test_what_is_thinned_away_reaches_no_threshold(edges, pictures):
+    edges("photo.png", "--thin", "--threshold", "0")
+    assert (read("photo-edges.png") == 0).any()
+
+
 def test_a_bad_file_in_a_batch_is_named_and_skipped(edges, pictures):
     (pictures / "broken.png").write_bytes(b"no picture")
     result = edges("photo.png", "broken.png", "painting.png", "-o", "maps/", "--json")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgtool.runtime.checkpoints import load_tensors
+from imgtool.runtime.checkpoints import load_tensors, save_state
 
 # The least work that is still the whole command.
 QUICK = (
@@ -60,6 +60,28 @@ def test_a_killed_run_goes_on_to_the_same_bytes(imgtool, data, folder):
     assert all((ours[name] == theirs[name]).all() for name in ours)
     model = [(folder / run / "model.safetensors").read_bytes() for run in ("whole", "cut")]
     assert model[0] == model[1]
+
+
+def test_nought_is_a_value(imgtool, data, folder):
+    imgtool("train-edges", "data", "-o", "run", *QUICK, "--teacher-weight", "0", "--threshold", "0")
+    options = json.loads((folder / "run/options.json").read_text())["options"]
+    assert (options["teacher_weight"], options["threshold"]) == (0, 0)
+
+
+def test_a_damaged_run_is_refused_in_one_line(imgtool, data, folder):
+    imgtool("train-edges", "data", "-o", "run", *QUICK)
+    with (folder / "run/log.jsonl").open("ab") as file:
+        file.write(b"5\n\xff\xfe\n")
+    assert imgtool("train-edges", "-o", "run", "--resume", "--steps", "7").code == 0
+    save_state(folder / "run/checkpoints/last.pt", {"step": 3})
+    result = imgtool("train-edges", "-o", "run", "--resume")
+    assert result.code == 1
+    assert "is not of this run" in result.stderr.splitlines()[-1]
+    options = json.loads((folder / "run/options.json").read_text())
+    assert options["options"]["steps"] == 7  # the later end is kept
+    options["options"]["odd"] = 1
+    (folder / "run/options.json").write_text(json.dumps(options))
+    assert "another version" in imgtool("train-edges", "-o", "run", "--resume").stderr.splitlines()[-1]
 
 
 def test_goes_on_to_a_later_end(imgtool, data, folder):
