@@ -229,7 +229,9 @@ class TrainEdgesOptions:
         _within("seed", self.seed, 0, MAX_SEED)
         if len(self.widths) != 5 or min(self.widths) < 1:
             raise OptionError("widths", f"must be five numbers from 1 on, got {self.widths}")
-        for name in ("threshold", "flat", "teacher_weight", "negative_weight", "weight_decay"):
+        if not 0 <= self.threshold < 1:
+            raise OptionError("threshold", f"must be from 0 to below 1, got {self.threshold:g}")
+        for name in ("flat", "teacher_weight", "negative_weight", "weight_decay"):
             _at_least(name, getattr(self, name), 0)
         if not self.crop_scales or not all(0 < scale < math.inf for scale in self.crop_scales):
             raise OptionError("crop_scales", "must be numbers above 0")

@@ -14,7 +14,6 @@ BLOCKS = 5
 STRIDE = 16  # of the fifth block; heights and widths must be multiples of it
 OUTPUTS = ("side1", "side2", "side3", "side4", "side5", "fuse")
 VGG16_WIDTHS, VGG16_DEPTHS = (64, 128, 256, 512, 512), (2, 2, 3, 3, 3)
-LITE_WIDTHS, LITE_DECODER = (16, 32, 64, 128, 128), 16
 
 INPUTS = PREPROCESSING | {
     "hed": Preprocessing((122.67892 / 255, 116.66877 / 255, 104.00699 / 255), (255.0, 255.0, 255.0), bgr=True)

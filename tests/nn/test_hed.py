@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from imgtool.nn.hed import HED, LITE_WIDTHS, OUTPUTS
+from imgtool.nn.hed import HED, OUTPUTS
 
 SMALL = (4, 6, 8, 10, 12)
 
@@ -86,7 +86,7 @@ def test_reach_covers_what_an_output_can_see(decoder, preprocessing):
 
 def test_folding_batch_norm_changes_nothing():
     torch.manual_seed(0)
-    network = HED(LITE_WIDTHS, decoder=4, norm=True)
+    network = HED(SMALL, decoder=4, norm=True)
     with torch.no_grad():
         for _ in range(3):
             network(torch.rand(2, 3, 32, 32))
