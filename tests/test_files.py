@@ -279,7 +279,7 @@ class TestFullDisk:
     """A real small file system where one may be mounted; a limit on the size of files everywhere."""
 
     def test_file_size_limit(self, tmp_path: Path, way: str) -> None:
-        resource = pytest.importorskip("resource")
+        resource = pytest.importorskip("resource", reason="needs limits on file sizes: not on Windows")
         write(tmp_path / "a", b"old")
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -16,23 +16,6 @@ EXTRAS = ("overlay", "svg", "sheet", "sidecar")
 ENDINGS = {"overlay": "-overlay.png", "svg": "-lines.svg", "sheet": "-sheet.png", "sidecar": batch.SIDECAR}
 
 
-class Scales(params.ParamType):
-    """One factor, or several with commas between them."""
-
-    name = "factor[,factor…]"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        """The factors."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is no number, nor several with commas.", param, ctx)
-
-
 @click.command(
     "edges",
     cls=params.Repeatable,
@@ -59,7 +42,7 @@ class Scales(params.ParamType):
 )
 @click.option(
     "--scales",
-    type=Scales(),
+    type=params.Numbers(float),
     default=",".join(f"{scale:g}" for scale in EdgesOptions.scales),
     show_default=True,
     help="Look at the picture at these sizes and average; 0.5,1,1.5 is slower and a little better.",

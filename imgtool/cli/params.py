@@ -42,20 +42,27 @@ class Seconds(ParamType):
 
 
 class Numbers(ParamType):
-    """One whole number, or several with commas between them."""
+    """One number, or several with commas between them.
 
-    name = "n[,n…]"
+    Args:
+        kind: `int` for whole numbers, `float` for any.
+    """
+
+    def __init__(self, kind: type[int] | type[float] = int) -> None:
+        self.kind = kind
+        self.name = "n[,n…]" if kind is int else "factor[,factor…]"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
+    ) -> tuple[float, ...]:
         """The numbers."""
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(int(part) for part in str(value).split(","))
+            return tuple(self.kind(part) for part in str(value).split(","))
         except ValueError:
-            self.fail(f"{value!r} is no whole number, nor several with commas.", param, ctx)
+            word = "whole number" if self.kind is int else "number"
+            self.fail(f"{value!r} is no {word}, nor several with commas.", param, ctx)
 
 
 class Weighted(ParamType):
@@ -125,6 +132,29 @@ def together(*options: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+def default(options: object, name: str) -> str:
+    """The default of an option's field as the help shows it; of a mapping, its names."""
+    value = getattr(options, name)
+    return ",".join(map(str, value)) if isinstance(value, tuple | dict) else str(value)
+
+
+def knob(
+    options: object, name: str, *, type: Any, help: str, also: str = "", **more: Any
+) -> Callable[[F], F]:
+    """An option of a task. It stays None unless given, so that a recipe or a run can speak.
+
+    Args:
+        options: of the task, with the default of each field.
+        name: of the option, such as "--tv-weight" for the field `tv_weight`.
+        type: of its values.
+        help: about it, with a full stop; the default is told after it.
+        also: more about the default.
+        **more: for `click.option`.
+    """
+    shown = default(options, name.removeprefix("--").replace("-", "_"))
+    return click.option(name, type=type, help=f"{help}  [default: {shown}{also}]", **more)
 
 
 def _talk(*names: str, sets: str, help: str, **kind: Any) -> Callable[[F], F]:

@@ -1,7 +1,8 @@
 """`imgtool stylize`: options, files in, one task, files out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import click
@@ -60,16 +61,7 @@ class WeightedFile(params.ParamType):
         return [CompletionItem(incomplete, type="file")]
 
 
-def default(name: str) -> Any:
-    """A field's default as the help shows it; the option itself stays None, so that a recipe can speak."""
-    value = getattr(StylizeOptions(), name)
-    return ",".join(map(str, value)) if isinstance(value, tuple | dict) else str(value)
-
-
-def knob(name: str, *, type: Any, help: str, **more: Any) -> Callable[[params.F], params.F]:
-    """An option of the task, with the default that its field has."""
-    field = name.removeprefix("--").replace("-", "_")
-    return click.option(name, type=type, help=f"{help}  [default: {default(field)}]", **more)
+knob = partial(params.knob, StylizeOptions())
 
 
 @click.command(

@@ -12,18 +12,14 @@ from imgtool.errors import OptionError
 from imgtool.options import EDGE_STARTS, STUDENT, TrainEdgesOptions
 from imgtool.runtime import processor
 
+STUDENTS = TrainEdgesOptions(**STUDENT)
 
-def knob(name: str, *, type: Any, help: str, **more: Any) -> Callable[[params.F], params.F]:
+
+def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
     """An option of the task, with its default, and the student's where that differs."""
     field = name.removeprefix("--").replace("-", "_")
-    value = _shown(getattr(TrainEdgesOptions, field))
-    if field in STUDENT:
-        value += f"; {_shown(STUDENT[field])} for a student"
-    return click.option(name, type=type, help=f"{help}  [default: {value}]", **more)
-
-
-def _shown(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    also = f"; {params.default(STUDENTS, field)} for a student" if field in STUDENT else ""
+    return params.knob(TrainEdgesOptions(), name, also=also, **more)
 
 
 @click.command("train-edges", short_help="Train an edge detector on photos and their ground truth.")

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import cycle, pairwise
-from typing import NamedTuple
+from itertools import cycle
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.Image import Resampling
 
+from imgtool.imaging.axis import Axis, extremes
 from imgtool.imaging.picture import Picture, to_8_bits
 
 GROUND, INK, GRID, HAIRLINE = "#ffffff", "#262626", "#e6e6e6", "#c8c8c8"
@@ -18,9 +18,7 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#00
 SMOOTH = 4  # plots are drawn this many times larger
 ROW = 9  # panel heights across; what is wider goes on in a further row
 PLOT_ASPECT = 1.4
-POINTS = 2000  # of a curve that are drawn; of longer ones the extremes
 RANGE = (1e-250, 1e250)  # beyond lies what a float cannot hold with a margin
-TICKS = (3, 7)  # fewest and most along an axis
 
 
 def draw_sheet(
@@ -130,49 +128,6 @@ def _opaque(image: Image.Image, *, square: int) -> Image.Image:
     return ground
 
 
-class _Axis(NamedTuple):
-    """Values from `low` to `high` along pixels from `start` to `end`, by their logarithms or as they are."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool
-
-    def place(self, value: float) -> float:
-        """The pixel of a value; what is beyond the axis lies at its end."""
-        value, low, high = min(max(value, self.low), self.high), self.low, self.high
-        if self.log:
-            value, low, high = math.log(value), math.log(low), math.log(high)
-        return self.start + (self.end - self.start) * (value - low) / (high - low)
-
-    def ticks(self) -> list[float]:
-        """Round values within the axis: powers of ten where there are enough, down to parts of one."""
-        best = _steps(self.low, self.high)
-        for candidates in self._powers() if self.log else ():
-            inside = [value for value in candidates if self.low <= value <= self.high]
-            if TICKS[0] <= len(inside) <= TICKS[1]:
-                return inside
-        return best
-
-    def _powers(self) -> Iterator[list[float]]:
-        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-        for digits in ((1,), (1, 3), (1, 2, 5)):
-            yield [digit * 10.0**power for power in range(first, last + 1) for digit in digits]
-        for stride in range(2, max(3, last - first)):
-            yield [10.0**power for power in range(first, last + 1) if power % stride == 0]
-
-
-def _steps(low: float, high: float) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten from low to high, `TICKS` of them."""
-    finest = 10.0 ** math.floor(math.log10((high - low) / 100))
-    for step in (finest * digit * ten for ten in (1, 10, 100, 1000) for digit in (1, 2, 5)):
-        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-        if last - first < TICKS[1]:
-            break
-    return [index * step for index in range(first, last + 1)]
-
-
 class _Plot:
     """A panel with curves over steps."""
 
@@ -189,7 +144,7 @@ class _Plot:
         widest = max((self._label(None, value) for value in self.y.ticks()), default=0.0)
         longest = max(2, *(len(values) for values in self.curves.values()))
         right = self.image.width - max(unit / 40, self.font.getlength(f"{longest}") / 2)
-        self.x = _Axis(1, longest, widest + unit / 22, right, log=False)
+        self.x = Axis(1, longest, widest + unit / 22, right, log=False)
 
     def drawn(self) -> Image.Image:
         """The panel at its size."""
@@ -199,7 +154,7 @@ class _Plot:
             self._curve(values, color)
         return self.image.reduce(SMOOTH)
 
-    def _y_axis(self, *, start: float, end: float) -> _Axis:
+    def _y_axis(self, *, start: float, end: float) -> Axis:
         """From a little below the smallest value above 0 to a little above the largest."""
         values = np.concatenate(list(self.curves.values()))
         self.with_zero = bool((values <= 0).any())
@@ -208,7 +163,7 @@ class _Plot:
         low, high = math.log10(low), math.log10(high)
         margin = max(0.05 * (high - low), 0.02)
         floor = low - margin * (3 if self.with_zero else 1)  # its label is kept off the lowest tick's
-        return _Axis(10**floor, 10 ** (high + margin), start, end, log=True)
+        return Axis(10**floor, 10 ** (high + margin), start, end, log=True)
 
     def _legend(self, unit: int) -> float:
         """Name the curves in lines from the top; where the last one ends."""
@@ -255,7 +210,7 @@ class _Plot:
         self.pen.text((middle, self.image.height - self.line), "step", INK, self.font, anchor="mb")
 
     def _curve(self, values: np.ndarray, color: str) -> None:
-        steps = _extremes(values)
+        steps = extremes(values.tolist())
         points = [
             (self.x.place(step + 1), self.y.place(values[step]))
             for step in steps
@@ -265,14 +220,3 @@ class _Plot:
             self.pen.line(points, color, round(self.line), joint="curve")
         elif points:
             self.pen.circle(points[0], 2 * self.line, color)
-
-
-def _extremes(values: np.ndarray) -> list[int]:
-    """Indices of a curve's points; where there are very many, of the least and greatest of each stretch."""
-    if len(values) <= POINTS:
-        return list(range(len(values)))
-    ends = np.linspace(0, len(values), POINTS // 2 + 1).astype(int)
-    found = set()
-    for start, end in pairwise(ends):
-        found |= {start + int(values[start:end].argmin()), start + int(values[start:end].argmax())}
-    return sorted(found)

@@ -101,7 +101,7 @@ class TestProblems:
         monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage._replace(free=1000))
         assert "MB are free" in report(imgtool, 3)["problems"][0]["message"]
 
-    @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
     def test_device_from_a_setting(self, imgtool, ready, monkeypatch):
         monkeypatch.setenv("IMGTOOL_STYLIZE_DEVICE", "cuda")
         facts = report(imgtool, 4)

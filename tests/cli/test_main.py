@@ -167,7 +167,10 @@ def test_a_reader_that_goes_away():
     assert child.stderr == b""
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(),
+    reason="needs /dev/full, which only Linux has",
+)
 def test_a_disk_that_is_full():
     with Path("/dev/full").open("w") as full:
         child = subprocess.run([*IMGTOOL, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)

@@ -38,7 +38,7 @@ def test_a_file_and_its_sha256(session, pictures):
     assert ingredient.sha256 == sha256("photo.png")
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes, which Windows has not")
 def test_a_pipe_is_read_once_and_whole(session, pictures):
     os.mkfifo("pipe")
     writer = threading.Thread(
@@ -76,7 +76,10 @@ def test_notes_are_told(session, folder, capsys):
     assert capsys.readouterr().err.startswith("note: two.gif: ")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(),
+    reason="needs /dev/full, which only Linux has",
+)
 def test_stdout_that_is_full(session, pictures, monkeypatch):
     picture, _ = session.read("photo.png", "pictures")
     job = Job(Source(Path("photo.png")), {"stylize": Path("-")})

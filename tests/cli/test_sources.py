@@ -58,7 +58,7 @@ def test_refusals(given, message):
     assert message in caught.value.message
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder; run the tests as another user")
 def test_unreadable_folder():
     Path("locked").mkdir(mode=0)
     with pytest.raises(click.UsageError, match="locked cannot be read"):

@@ -247,7 +247,7 @@ class TestExitCodes:
         assert result.code == 2
         assert "holds vgg19, not vgg16. Try: --network vgg19" in result.error
 
-    @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
     def test_device_that_is_not_there(self, stylize, pictures):
         result = stylize("photo.png", "painting.png", "--device", "cuda")
         assert result.code == 4
