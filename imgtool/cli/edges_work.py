@@ -20,9 +20,7 @@ from imgtool.runtime.registry import registry
 from imgtool.tasks.edges import Probabilities, edges, memory_needed
 from imgtool.tasks.load import load_hed
 
-LINE_THRESHOLD = (
-    0.3  # of lines in a drawing, unless --threshold says otherwise: they fade with their probability
-)
+LINE_THRESHOLD = 0.3  # of lines in a drawing, unless --threshold says otherwise
 MIN_LINE_PX = 8  # what is shorter is a speck
 CANNY_HEIGHT = 512  # of the picture that Canny sees for a sheet, where its lines would vanish by shrinking
 

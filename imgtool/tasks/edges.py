@@ -68,19 +68,25 @@ def tiling_of(options: EdgesOptions, network: HED) -> Tiling:
     return Tiling(side=options.tile, margin=network.margin, reach=network.reach, stride=STRIDE)
 
 
-# Bytes for each pixel of a window at the peak, measured: features of the first block twice, and what surrounds them.
-FEATURE_BYTES = {torch.float32: 4, torch.bfloat16: 2, torch.float16: 2}
-PICTURE_BYTES = 12  # of the whole picture: pixels, a map, and what is written
+# Copies of the widest maps at the peak: fitted to the command's memory at 12 megapixels with tiles of 512 to 1024.
+FEATURE_COPIES = 8
+PICTURE_BYTES = 12  # for each pixel of the whole picture: itself, and what is written
 
 
 def memory_needed(size: tuple[int, int], options: EdgesOptions, network: HED) -> int:
-    """Bytes that `edges` needs at its peak, besides what the process has taken already."""
-    side = min(options.tile, max(size)) + 2 * network.reach
-    dtype = network.get_parameter("conv1_1.weight").dtype
-    features = 3 * network.widths[0] * FEATURE_BYTES[dtype] + 64
+    """Bytes that `edges` needs at its peak, besides what the process has taken already.
+
+    Args:
+        size: (height, width) of the picture.
+        options: those of the task.
+        network: the one that will be used.
+    """
+    rows, columns = (min(options.tile, side) + 2 * network.reach for side in size)
+    channels = network.widths[0] + network.decoder
+    features = FEATURE_COPIES * channels * network.get_parameter("conv1_1.weight").dtype.itemsize
     largest = max(options.scales) ** 2
     picture = size[0] * size[1] * (PICTURE_BYTES + 4 * len(options.kinds)) * max(1, largest)
-    return int(side * side * features + picture)
+    return int(rows * columns * features + picture)
 
 
 @torch.inference_mode()
