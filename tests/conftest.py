@@ -1,4 +1,5 @@
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -37,3 +38,11 @@ def no_settings(tmp_path, monkeypatch):
     for name, folder in ours.items():
         monkeypatch.setenv(f"IMGTOOL_{name}", str(tmp_path / "user" / folder))
     monkeypatch.setenv("IMGTOOL_OFFLINE", "1")
+
+
+@pytest.fixture
+def listening():
+    """A process that was started in the background may have been told to ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -181,7 +181,7 @@ def test_a_disk_that_is_full():
 SIGNALS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
 
 
-def test_signals_save_the_best_so_far(pictures, quick):
+def test_signals_save_the_best_so_far(pictures, quick, listening):
     """Sent to children in the middle of optimisation, at the same time to save some."""
     children = {}
     for number in SIGNALS:

@@ -88,7 +88,7 @@ def interrupted_at(toy, number):
     return toy
 
 
-def test_going_on_after_an_interrupt_is_the_same_to_the_bit(tmp_path):
+def test_going_on_after_an_interrupt_is_the_same_to_the_bit(tmp_path, listening):
     limits = Limits(steps=40, score_every=15)
     whole, cut = (RunFolder.new(tmp_path / name, {}) for name in ("whole", "cut"))
     fit(Toy(), limits, run=whole, on_step=ignore)
