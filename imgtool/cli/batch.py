@@ -12,13 +12,13 @@ from typing import Any, Self
 import click
 
 from imgtool.cli.console import console
-from imgtool.cli.sources import STREAM, Source, find_sources, is_file, is_folder
+from imgtool.cli.sources import READABLE, STREAM, Source, find_sources, is_file, is_folder
 from imgtool.errors import ImgtoolError, RecipeError
 from imgtool.files import check_writable, printable
 
 # What `imaging.encode` writes; here because imaging takes long to load.
 FORMATS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif", "ppm", "avif")
-EMBEDS_NO_RECIPE = ("bmp", "gif", "ppm")
+EMBEDS_NO_RECIPE = ("bmp", "gif", "ppm", "npy")
 SIDECAR = ".json"
 
 
@@ -94,6 +94,7 @@ def plan(
     command: str,
     kinds: Sequence[str] | None = None,
     formats: Sequence[str] = FORMATS,
+    also_readable: Sequence[str] = (),
 ) -> tuple[list[Job], int]:
     """Which result goes where; nothing is written or overwritten yet.
 
@@ -103,6 +104,7 @@ def plan(
         command: the command's name, for default names.
         kinds: what is made of each input, one output each; by default one that is called as the command.
         formats: suffixes that can be written.
+        also_readable: suffixes, besides those of pictures, that a folder is searched for.
     Returns:
         The jobs to do, each with the outputs that are to be made, and how many more inputs `--skip-existing`
         finds done.
@@ -114,7 +116,9 @@ def plan(
     kinds = kinds or (command,)
     many_given = len(given) > 1 or is_folder(given[0])
     folder = Path(choice.output) if choice.output and choice.output != STREAM else None
-    sources = find_sources(given, recursive=choice.recursive, leave_out=folder)
+    sources = find_sources(
+        given, recursive=choice.recursive, leave_out=folder, suffixes=(*READABLE, *also_readable)
+    )
     many = many_given or len(sources) > 1 or len(kinds) > 1
     _require_room(choice, many, formats)
     jobs = [

@@ -26,6 +26,8 @@ COMMANDS = {
     "stylize": "imgtool.cli.stylize:stylize_command",
     "edges": "imgtool.cli.edges:edges_command",
     "train-edges": "imgtool.cli.train_edges:train_edges_command",
+    "segment": "imgtool.cli.segment:segment_command",
+    "train-segment": "imgtool.cli.train_segment:train_segment_command",
     "score": "imgtool.cli.score:score_group",
     "weights": "imgtool.cli.weights:weights_group",
     "inspect": "imgtool.cli.recipes:inspect_command",

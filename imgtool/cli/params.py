@@ -65,6 +65,32 @@ class Numbers(ParamType):
             self.fail(f"{value!r} is no {word}, nor several with commas.", param, ctx)
 
 
+class Names(ParamType):
+    """One of several names, some with commas between them, or all.
+
+    Args:
+        known: the names.
+    """
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.known = known
+        self.name = "|".join(known) + "|all"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names, each once."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",")))
+        if names == ("all",):
+            return tuple(self.known)
+        for name in names:
+            if name not in self.known:
+                self.fail(f"no {name!r}; choose from {', '.join(self.known)} or all.", param, ctx)
+        return names
+
+
 class Weighted(ParamType):
     """Names with optional weights: `conv1_1,conv2_1:0.5`."""
 

@@ -4,19 +4,24 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from imgtool.cli.batch import Job
+from imgtool.cli.batch import EMBEDS_NO_RECIPE, SIDECAR, Job
 from imgtool.cli.console import console
 from imgtool.cli.recipes import Ingredient, make_recipe, require_same_input, require_same_weights
 from imgtool.cli.sources import Source
 from imgtool.errors import BadImage, OutputError
 from imgtool.files import atomic_write
 from imgtool.imaging.io import Picture, read_picture, write_picture
+from imgtool.imaging.raster import Raster, open_raster
+from imgtool.imaging.recipes import to_json
+from imgtool.imaging.strips import Layout, StripWriter, strip_writer
 from imgtool.runtime import processor
 from imgtool.runtime.device import seed_everything, select_device
 from imgtool.runtime.registry import WeightsFile, find_weights, registry
@@ -70,6 +75,56 @@ class Session:
         for note in picture.notes:
             console.warn(f"{source}: {note}")
         return picture, Ingredient(param, source.path, sha256, weight)
+
+    @contextmanager
+    def raster(self, source: Source) -> Iterator[tuple[Raster, Ingredient]]:
+        """A picture for measuring, and its record in the recipe.
+
+        Raises:
+            BadImage: it cannot be read.
+            RecipeError: it is not an input of the recipe that is being run again.
+        """
+        with ExitStack() as stack:
+            path = source.path
+            if source.is_stream:
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                path = Path(folder) / "stdin"
+                with _opened(source) as given, path.open("wb") as copy:
+                    shutil.copyfileobj(given, copy)
+            with _opened(Source(path)) as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            require_same_input(str(source), "pictures", sha256)
+            raster = stack.enter_context(open_raster(path, name=str(source), max_pixels=self.max_pixels))
+            for note in raster.notes:
+                console.warn(f"{source}: {note}")
+            yield raster, Ingredient("pictures", source.path, sha256)
+
+    @contextmanager
+    def strips(
+        self, job: Job, layout: Layout, recipe: Mapping[str, Any], *, sidecar: bool
+    ) -> Iterator[StripWriter]:
+        """Write an output from the top; it is there when all is written, or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        text = to_json(recipe)
+        if job.to_stream:
+            with tempfile.TemporaryFile() as file:
+                writer = strip_writer(file, job.format, layout, text)
+                yield writer
+                writer.close()
+                file.seek(0)
+                for block in iter(lambda: file.read(1 << 20), b""):
+                    _to_stdout(block)
+            return
+        format = job.output.suffix[1:].lower()
+        with atomic_write(job.output, overwrite=self.force or job.unfinished) as file:
+            writer = strip_writer(file, format, layout, text)
+            yield writer
+            writer.close()
+        if sidecar or format in EMBEDS_NO_RECIPE:
+            self.write_text_beside(job, SIDECAR, text + "\n")
 
     def read_shared(self, path: str, param: str, weight: float | None = None) -> Picture:
         """A picture that goes into every output."""

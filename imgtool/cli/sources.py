@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -78,7 +78,11 @@ def require_file(text: str, what: str) -> None:
 
 
 def find_sources(
-    given: Iterable[str], *, recursive: bool = False, leave_out: Path | None = None
+    given: Iterable[str],
+    *,
+    recursive: bool = False,
+    leave_out: Path | None = None,
+    suffixes: Sequence[str] = READABLE,
 ) -> list[Source]:
     """The inputs from files, folders, globs and `-`.
 
@@ -86,6 +90,7 @@ def find_sources(
         given: as typed.
         recursive: whether to look into sub-folders of folders.
         leave_out: a folder inside a given one whose pictures are results, not inputs.
+        suffixes: what a folder is searched for.
     Raises:
         click.UsageError: something that is not there, or a folder or pattern without pictures.
     """
@@ -95,7 +100,7 @@ def find_sources(
         if text == STREAM:
             sources.append(Source(path))
         elif is_folder(text):
-            sources += _in_folder(path, recursive, leave_out)
+            sources += _in_folder(path, recursive, leave_out, suffixes)
         elif exists(text):
             sources.append(_file(path))
         elif glob.has_magic(text):
@@ -116,7 +121,9 @@ def _file(path: Path) -> Source:
     return Source(path.absolute() if str(path) == STREAM else path)
 
 
-def _in_folder(folder: Path, recursive: bool, leave_out: Path | None) -> list[Source]:
+def _in_folder(
+    folder: Path, recursive: bool, leave_out: Path | None, suffixes: Sequence[str]
+) -> list[Source]:
     """The pictures of a folder, but for hidden ones."""
 
     def refuse(error: OSError) -> None:
@@ -131,7 +138,7 @@ def _in_folder(folder: Path, recursive: bool, leave_out: Path | None) -> list[So
         found += [
             Source(here / name, here.relative_to(folder))
             for name in sorted(names)
-            if Path(name).suffix[1:].lower() in READABLE and not name.startswith(".")
+            if Path(name).suffix[1:].lower() in suffixes and not name.startswith(".")
         ]
     if not found:
         more = "" if recursive else " Use -r to look into its sub-folders too."

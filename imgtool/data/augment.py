@@ -53,11 +53,22 @@ def _between(length: int, half: float, random: np.random.Generator) -> float:
     return float(random.uniform(low, high))
 
 
-def sampling_grid(placement: Placement, size: tuple[int, int], side: int) -> Tensor:
-    """Where each pixel of the crop comes from, (1, side, side, 2), as `grid_sample` wants it."""
+def sampling_grid(
+    placement: Placement, size: tuple[int, int], side: int, *, bend: Tensor | None = None
+) -> Tensor:
+    """Where each pixel of the crop comes from, (1, side, side, 2), as `grid_sample` wants it.
+
+    Args:
+        placement: of the crop.
+        size: (height, width) of the image.
+        side: of the crop, in pixels.
+        bend: how far each pixel is displaced in (x, y), (side, side, 2) in pixels of the crop, as of `elastic`.
+    """
     steps = (torch.arange(side) - (side - 1) / 2) / placement.scale
     across = -steps if placement.flip else steps
     x, y = across[None, :].expand(side, side), steps[:, None].expand(side, side)
+    if bend is not None:
+        x, y = x + bend[..., 0] / placement.scale, y + bend[..., 1] / placement.scale
     cos, sin = math.cos(placement.angle), math.sin(placement.angle)
     places = torch.stack(
         (
@@ -67,6 +78,25 @@ def sampling_grid(placement: Placement, size: tuple[int, int], side: int) -> Ten
         dim=-1,
     )
     return places[None]
+
+
+def elastic(side: int, *, spacing: int, deviation: float, random: np.random.Generator) -> Tensor:
+    """A smooth random displacement, (side, side, 2): normal on a coarse grid, bicubic between.
+
+    Args:
+        side: of the crop.
+        spacing: of the coarse grid; 256 and a tile of 512 give the 3x3 grid of the paper.
+        deviation: of each displacement on it, in pixels; 10 in the paper.
+        random: where the numbers come from.
+    Reference:
+        Ronneberger, Fischer & Brox 2015, section 3.1.
+    """
+    count = max(2, math.ceil(side / spacing) + 1)
+    coarse = torch.from_numpy(random.normal(0, deviation, (1, 2, count, count)).astype(np.float32))
+    reach = (count - 1) * spacing  # of the coarse grid; the crop is its middle
+    fine = functional.interpolate(coarse, size=(reach + 1, reach + 1), mode="bicubic", align_corners=True)
+    begin = (reach - side) // 2
+    return fine[0, :, begin : begin + side, begin : begin + side].permute(1, 2, 0)
 
 
 def sampled(planes: Tensor, grid: Tensor, *, mode: str) -> Tensor:

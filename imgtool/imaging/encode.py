@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +12,7 @@ from PIL import Image, PngImagePlugin
 from imgtool.errors import OutputError
 from imgtool.imaging.picture import Picture, Samples, to_8_bits
 from imgtool.imaging.recipes import KEY, to_xmp
+from imgtool.imaging.strips import Layout, PngWriter
 
 
 @dataclass(frozen=True)
@@ -192,29 +191,15 @@ def _exact_palette(pixels: Samples, most: int) -> tuple[bytes | None, Samples]:
     return table.tobytes(), indices.reshape(packed.shape).astype(np.uint8)
 
 
-# Of the PNG specification, by the number of channels: grey, grey with alpha, colour, colour with alpha.
-_COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-
-
 def _png_16(picture: Picture, recipe: str | None) -> bytes:
-    """16 bits, which Pillow does not write in colour: each row as its difference from the one above."""
+    """16 bits, which Pillow does not write in colour."""
     planes = picture.pixels[..., :1] if picture.is_gray else picture.pixels
     planes = planes if picture.alpha is None else np.dstack((planes, picture.alpha))
-    rows = planes.astype(">u2").reshape(picture.height, -1).view(np.uint8)
-    up = rows.copy()
-    up[1:] -= rows[:-1]
-    filtered = np.insert(up, 0, 2, axis=1)
-    kind = _COLOR_TYPES[planes.shape[2]]
-    header = struct.pack(">IIBBBBB", picture.width, picture.height, 16, kind, 0, 0, 0)
-    chunks = [(b"IHDR", header)]
-    if recipe is not None:
-        chunks.append((b"iTXt", KEY.encode() + b"\0\0\0\0\0" + recipe.encode()))
-    chunks += [(b"IDAT", zlib.compress(filtered.tobytes(), 6)), (b"IEND", b"")]
-    body = (
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+    buffer = io.BytesIO()
+    writer = PngWriter(buffer, Layout(picture.height, picture.width, planes.shape[2], np.uint16), recipe)
+    writer.write(planes)
+    writer.close()
+    return buffer.getvalue()
 
 
 def _ppm_16(picture: Picture, recipe: str | None) -> bytes:

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imgtool.imaging.picture import Samples, to_8_bits
+from imgtool.imaging.picture import LUMA, Samples, to_8_bits
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, of gamma-coded samples
 SATURATION = 0.3  # of the photo under the edges: colour enough to know it, too little to hide a red edge
 FAINTEST, FULL = 0.2, 0.9  # probabilities at which an edge begins to show, and at which it covers the photo
 STRIP_PIXELS = 1 << 20  # worked on at once

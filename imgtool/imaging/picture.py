@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STRIP_SAMPLES = 1 << 22  # worked on at once
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, of gamma-coded samples
 Samples: TypeAlias = NDArray[Any]  # uint8 in [0, 255] or uint16 in [0, 65535]
 
 

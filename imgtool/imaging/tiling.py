@@ -7,7 +7,7 @@ of it lies at least `reach` from the window's inner edges, so that no kept value
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,20 +90,62 @@ class Tiling:
         return max(self.stride, self.side // self.stride * self.stride)
 
     def _spans(self, length: int) -> Iterator[Span]:
-        padded = -(-(length + 2 * self.margin) // self.stride) * self.stride
         side = self._side()
         for first in range(0, length, side):
-            last = min(first + side, length)
-            begin = max(0, (first + self.margin - self.reach) // self.stride * self.stride)
-            end = min(padded, -(-(last + self.margin) // self.stride) * self.stride + self.reach)
-            yield Span((begin, end), (first, last), first + self.margin - begin)
+            yield self._span(first, min(first + side, length), length)
+
+    def _span(self, first: int, last: int, length: int) -> Span:
+        """The span that keeps `first` to before `last` of `length` pixels."""
+        padded = -(-(length + 2 * self.margin) // self.stride) * self.stride
+        begin = max(0, (first + self.margin - self.reach) // self.stride * self.stride)
+        end = min(padded, -(-(last + self.margin) // self.stride) * self.stride + self.reach)
+        return Span((begin, end), (first, last), first + self.margin - begin)
 
     def cut(self, pixels: Samples, tile: Tile) -> Samples:
         """What the network sees of a picture (H, W, ...) in a tile; the border is mirrored."""
-        rows = _mirrored(tile.rows.window, self.margin, pixels.shape[0])
-        columns = _mirrored(tile.columns.window, self.margin, pixels.shape[1])
-        seen: Samples = pixels[rows][:, columns]
+        return self.cut_columns(self.cut_rows(pixels, tile.rows), tile.columns)
+
+    def cut_rows(self, pixels: Samples, span: Span) -> Samples:
+        """The rows of a window, as wide as the picture."""
+        seen: Samples = pixels[_mirrored(span.window, self.margin, pixels.shape[0])]
         return seen
+
+    def cut_columns(self, rows: Samples, span: Span) -> Samples:
+        """The window of these rows."""
+        seen: Samples = rows[:, _mirrored(span.window, self.margin, rows.shape[1])]
+        return seen
+
+    def rows(self, height: int) -> Iterator[Span]:
+        """The rows of tiles of a picture, from the top."""
+        yield from self._spans(height)
+
+    def columns(self, width: int) -> Iterator[Span]:
+        """The tiles of a row."""
+        yield from self._spans(width)
+
+    def rows_seen(self, span: Span, height: int) -> NDArray[np.intp]:
+        """Which rows of a picture a window shows, in its order."""
+        places = _mirrored(span.window, self.margin, height)
+        return np.arange(height)[places] if isinstance(places, slice) else places
+
+
+@dataclass(frozen=True)
+class ValidTiling(Tiling):
+    """Tiles for a network without padding, whose output is smaller than what it sees.
+
+    Every window has the whole halo, mirrored where the picture ends, so that margin and reach are the halo.
+
+    Attributes:
+        output_side: the smallest side of an output that the network can make and that has so many pixels.
+        least: sides of outputs are never below it: kernels for tiny windows may round otherwise.
+    """
+
+    output_side: Callable[[int], int]
+    least: int = 1
+
+    def _span(self, first: int, last: int, length: int) -> Span:
+        output = self.output_side(max(last - first, self.least))
+        return Span((first, first + output + 2 * self.margin), (first, last), 0)
 
 
 def _mirrored(window: tuple[int, int], margin: int, length: int) -> NDArray[np.intp] | slice:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -41,6 +41,24 @@ def load_tensors(file: "WeightsFile | Path") -> dict[str, Tensor]:
     except OSError as error:
         raise WeightsError(f"{printable(path)} cannot be read: {error.strerror or error}") from error
     return unpacked(paper_names(tensors, path.name))
+
+
+def load_metadata(file: "WeightsFile | Path") -> dict[str, str]:
+    """What a safetensors file says about itself; nothing, if it is of another format.
+
+    Raises:
+        WeightsError: the file is damaged.
+    """
+    path = file if isinstance(file, Path) else file.path
+    try:
+        if not _is_safetensors(path):
+            return {}
+        with safe_open(path, "pt") as opened:
+            return dict(opened.metadata() or {})
+    except OSError as error:
+        raise WeightsError(f"{printable(path)} cannot be read: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise WeightsError(f"{printable(path)} is damaged or cut short: {error}") from error
 
 
 def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

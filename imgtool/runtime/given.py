@@ -15,6 +15,7 @@ SIGNS = {
     "features.34.weight": ("vgg19", "torchvision"),
     "features.28.weight": ("vgg16", "torchvision"),
     "fuse.weight": ("hed", "hed"),
+    "down0.first.weight": ("unet", "none"),
     "conv5_4.weight": ("vgg19", "caffe"),
     "conv5_3.weight": ("vgg16", "caffe"),
 }

@@ -1,5 +1,6 @@
 """Networks by name, with their weights, on a device: where nn and runtime meet."""
 
+import json
 from collections.abc import Collection, Mapping
 
 import torch
@@ -7,11 +8,13 @@ from torch import Tensor
 
 from imgtool.errors import OptionError, WeightsError
 from imgtool.nn.hed import HED, INPUTS
+from imgtool.nn.unet import UNet
 from imgtool.nn.vgg import PREPROCESSING, VGG
 from imgtool.options import STYLE_NETWORKS
-from imgtool.runtime.checkpoints import load_into, load_tensors
+from imgtool.runtime.checkpoints import load_into, load_metadata, load_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile, registry
+from imgtool.tasks.segment import Segmenter
 
 
 def activations_name(weights: WeightsFile) -> str | None:
@@ -100,3 +103,35 @@ def hed_of(tensors: Mapping[str, Tensor], weights: WeightsFile) -> HED:
         raise WeightsError(f"{weights.name} is no edge detector: {reason}") from error
     load_into(network, tensors, name=weights.name)
     return network
+
+
+def load_segmenter(weights: WeightsFile, device: Device) -> Segmenter:
+    """A U-Net as `train-segment` left it.
+
+    Raises:
+        WeightsError: the weights are of another network, or do not fit.
+    """
+    if weights.network != "unet":
+        found = weights.network or "an unknown network"
+        raise WeightsError(f"{weights.name} holds {found}, expected unet", hint="imgtool weights list")
+    tensors = load_tensors(weights)
+    try:
+        network = UNet.shaped_as(tensors)
+        about = json.loads(load_metadata(weights).get("segment", "{}"))
+        names = tuple(str(name) for name in about.get("classes", range(network.classes)))
+        threshold, objects, probes = (
+            float(about.get("threshold", 0.5)),
+            about.get("objects") is True,
+            about.get("probes") is True,
+        )
+        if len(names) != network.classes or not 0 <= threshold <= 1 or (objects and len(names) != 3):
+            raise ValueError(f"it names {len(names)} classes and has {network.classes}")
+        if probes and not network.norm:
+            raise ValueError("it wants statistics of probes and has no normalisation")
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+        raise WeightsError(f"{weights.name} is no segmenter: {reason}") from error
+    counts = {name: each for name, each in network.state_dict().items() if not each.is_floating_point()}
+    load_into(network, {**counts, **tensors}, name=weights.name)
+    network = network.requires_grad_(False).eval().to(device.torch)
+    return Segmenter(network, device.dtype, names, threshold, objects, probes)

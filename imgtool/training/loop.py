@@ -55,6 +55,7 @@ class Limits:
         log_every: steps.
         score_every: steps; the end is always scored.
         save_seconds: between two checkpoints.
+        patience: scorings without a better one, after which the run ends; None for no such end.
     """
 
     steps: int | None = None
@@ -62,6 +63,7 @@ class Limits:
     log_every: int = 20
     score_every: int = 1000
     save_seconds: float = 60.0
+    patience: int | None = None
 
 
 @dataclass(frozen=True)
@@ -97,11 +99,12 @@ def fit(trainee: Trainee, limits: Limits, *, run: RunFolder, on_step: OnStep) ->
 class _Fit:
     def __init__(self, trainee: Trainee, limits: Limits, run: RunFolder, on_step: OnStep) -> None:
         self.trainee, self.limits, self.run, self.on_step = trainee, limits, run, on_step
-        self.done, self.before, self.best = 0, 0.0, -math.inf
+        self.done, self.before, self.best, self.worse = 0, 0.0, -math.inf, 0
         if saved := run.load_checkpoint(LAST):
             try:
                 trainee.load_state(saved["trainee"])
                 self.done, self.before, self.best = saved["step"], saved["seconds"], saved["best"]
+                self.worse = saved["worse"]
             except (LookupError, RuntimeError, TypeError, ValueError) as error:
                 reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise DataError(f"{printable(run.path / LAST)} is not of this run: {reason}") from error
@@ -112,7 +115,7 @@ class _Fit:
         interrupted = None
         scored = True
         try:
-            while (progress := self._progress()) < 1:
+            while (progress := self._progress()) < 1 and not self._in_vain():
                 with _whole():
                     losses = self.trainee.step(self.done, progress)
                     self.done += 1
@@ -140,6 +143,10 @@ class _Fit:
         of_time = self._seconds() / self.limits.time if self.limits.time else 0.0
         return min(1.0, max(of_steps, of_time))
 
+    def _in_vain(self) -> bool:
+        """Whether the score has not become better for long enough."""
+        return self.limits.patience is not None and self.worse >= self.limits.patience
+
     def _told(self, progress: float, losses: Mapping[str, float]) -> None:
         for name, value in losses.items():
             if not math.isfinite(value):
@@ -159,8 +166,9 @@ class _Fit:
         for name, picture in self.trainee.samples().items():
             self.run.save_sample(name, picture)
         first = next(iter(scores.values()))
+        self.worse += 1
         if first > self.best:
-            self.best = first
+            self.best, self.worse = first, 0
             self.run.save_checkpoint(BEST, self._state())
             self.run.save_model(*self.trainee.model())
 
@@ -169,6 +177,7 @@ class _Fit:
             "step": self.done,
             "seconds": self._seconds(),
             "best": self.best,
+            "worse": self.worse,
             "trainee": self.trainee.state(),
         }
 

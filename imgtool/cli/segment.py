@@ -1,0 +1,112 @@
+"""`imgtool segment`: options, files in, one task, files out."""
+
+from dataclasses import fields
+from typing import Any
+
+import click
+
+from imgtool.cli import batch, params, settings
+from imgtool.options import SEGMENT_KINDS, SEGMENT_WEIGHTS, SegmentOptions
+from imgtool.runtime import processor
+
+FORMATS = ("png", "tif", "tiff", "npy")
+# Of its options, those that say what is written besides the result.
+EXTRAS = ("sheet", "sidecar")
+ENDINGS = {"sheet": "-sheet.png", "sidecar": batch.SIDECAR}
+TABLE = "-objects.csv"
+
+
+@click.command(
+    "segment",
+    cls=params.Repeatable,
+    files={"weights": SEGMENT_WEIGHTS},
+    extras=EXTRAS,
+    short_help="Find cells and other things in pictures.",
+)
+@click.argument("pictures", nargs=-1, required=True, metavar="IMAGE…", type=click.Path())
+@params.output(FORMATS)
+@click.option(
+    "--weights",
+    default=SEGMENT_WEIGHTS[0],
+    show_default=True,
+    metavar="|".join(SEGMENT_WEIGHTS) + "|RUN|FILE",
+    type=click.Path(),
+    help="Which model.",
+)
+@click.option(
+    "--kind",
+    type=params.Names(SEGMENT_KINDS),
+    default=",".join(SegmentOptions.kind),
+    show_default=True,
+    help="One or several with commas, in a file each: white mask, probability, the mask over the photo, objects by "
+    "number with their sizes in a .csv, their outlines over the photo; or all.",
+)
+@click.option(
+    "--threshold",
+    type=float,
+    metavar="T",
+    help="Of the probability that a pixel is no background.  [default: the model's own]",
+)
+@click.option("--classes", metavar="NAME,…", help="Of a model with several classes, find these alone.")
+@click.option("--min-area", type=int, default=SegmentOptions.min_area, show_default=True, metavar="N",
+              help="Pixels of the smallest object.")  # fmt: skip
+@click.option("--tta", is_flag=True, help="Average over eight flips and turns: slower and a little better.")
+@click.option(
+    "--bits", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Depth of the probability."
+)
+@click.option("--sheet", is_flag=True, help="Save picture, probability and mask side by side, too.")
+@click.option("--sidecar", is_flag=True, help="Save the recipe beside the result too, as .json.")
+@click.option(
+    "--tile",
+    type=int,
+    default=SegmentOptions.tile,
+    show_default=True,
+    metavar="N",
+    help="Side of a tile in pixels, rounded down to a multiple of 16: less memory, the same result.",
+)
+@click.option(
+    "--verify-tiles",
+    is_flag=True,
+    help="Only prove, on the middle of each picture, that tiles and the whole give equal numbers.",
+)
+@params.machine
+@params.talk
+def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
+    """Find the cells of IMAGE, or what else a model was trained for, with a U-Net (Ronneberger et al. 2015).
+
+    IMAGE is a picture, a TIFF of any size and number of channels, or a .npy array. The mask is white (255) where
+    something is and black (0) elsewhere; with several classes it is a PNG whose values are the classes' numbers, each
+    with a colour. The result is the same for every --tile, and large TIFF and .npy files are never whole in memory.
+
+    \b
+    Examples:
+      imgtool segment photo.png
+      imgtool segment slide.tif -o masks/ --kind mask,overlay,instances
+      imgtool segment em/ -o masks/ --weights membrane --kind probability
+      imgtool segment image.png --weights runs/cells --threshold 0.4 -o mask.tif
+    """
+    with settings.origins_told(click.get_current_context()):
+        options = options_of(values)
+    given = [] if values["weights"] in SEGMENT_WEIGHTS else [values["weights"]]
+    beside = [ENDINGS[name] for name in EXTRAS if values[name]]
+    if "instances" in options.kind:
+        beside.append(TABLE)
+    choice = params.output_choice(values, beside=beside, also_read=given)
+    if values["verify_tiles"]:
+        processor.wait_passively()
+        from imgtool.cli.segment_work import verify
+
+        return verify(pictures, options, values, recursive=choice.recursive)
+    jobs, skipped = batch.plan(
+        pictures, choice, command="segment", kinds=options.kind, formats=FORMATS, also_readable=("npy", "btf")
+    )
+    processor.wait_passively()
+    from imgtool.cli.segment_work import SegmentWork
+
+    return batch.run(jobs, lambda: SegmentWork(options, values), skipped=skipped, fail_fast=choice.fail_fast)
+
+
+def options_of(values: dict[str, Any]) -> SegmentOptions:
+    """The task's options."""
+    known = {field.name for field in fields(SegmentOptions)}
+    return SegmentOptions(**{name: value for name, value in values.items() if name in known})

@@ -1,0 +1,126 @@
+"""`imgtool train-segment`: images and masks in, a run folder out."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgtool.cli import params
+from imgtool.options import SEGMENT_METRICS, TrainSegmentOptions
+from imgtool.runtime import processor
+
+DEFAULTS = TrainSegmentOptions()
+
+
+def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
+    """An option of the task, with its default."""
+    return params.knob(DEFAULTS, name, **more)
+
+
+@click.command("train-segment", short_help="Train a U-Net on images and masks.")
+@click.argument("images", type=click.Path(path_type=Path), required=False)
+@click.argument("masks", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "-o",
+    "--output",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The run's folder.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the run in RUN where it stopped; its options hold.")
+@click.option(
+    "--objects/--classes",
+    default=None,
+    help="Whether each value of a mask is one object, or a class.  [default: classes up to 32 values]",
+)
+@knob("--steps", type=int, help="Steps in all.")
+@click.option(
+    "--time",
+    type=params.Seconds(),
+    metavar="TIME",
+    help="End after 30m, 2h, … of training, if that is before --steps.",
+)
+@knob("--width", type=int, help="Channels of the first level; 64 in the paper.")
+@knob("--depth", type=int, help="Poolings.")
+@click.option(
+    "--norm/--no-norm", default=None, help="Batch normalisation; the paper has none.  [default: norm]"
+)
+@knob("--batch", type=int, help="Crops in a step.")
+@knob("--crop", type=int, help="Pixels of a crop's side, besides what the network sees around it.")
+@knob("--optimizer", type=click.Choice(["adam", "sgd"]), help="Adam, or SGD with --momentum as in the paper.")
+@knob("--learning-rate", type=float, help="At its height.")
+@knob("--momentum", type=float, help="Of sgd.")
+@knob("--border-weight", type=float, help="Of the gaps between touching objects: w0.")
+@knob("--border-sigma", type=float, help="How wide these gaps are, in pixels.")
+@knob("--balance", type=float, help="From 0, where all pixels weigh alike, to 1, where all classes do.")
+@knob("--elastic", type=float, help="How far crops are bent, in pixels.")
+@knob("--crop-scales", type=params.Numbers(float), help="Sizes at which crops are seen.")
+@knob("--gray", type=float, help="How much contrast and light of crops change.")
+@knob("--invert", type=float, help="Share of crops that change dark for bright.")
+@knob("--val", type=float, help="Share of the pairs that is held out to choose by; from 1 on, how many.")
+@knob("--fold", type=int, help="Which of them is held out, counted from the last names.")
+@knob("--metric", type=click.Choice(SEGMENT_METRICS), help="By which the best is chosen.")
+@knob("--patience", type=int, help="End after so many scorings without a better one.")
+@knob("--seed", type=int, help="Of the order of crops, their places, and random weights.")
+@click.option(
+    "--score-every",
+    type=click.IntRange(1),
+    metavar="N",
+    default=500,
+    show_default=True,
+    help="Steps between two looks at the held-out pairs.",
+)
+@click.option(
+    "--save-every",
+    type=params.Seconds(),
+    metavar="TIME",
+    default="60s",
+    show_default=True,
+    help="Time between two checkpoints.",
+)
+@params.compute
+@params.talk
+def train_segment_command(
+    images: Path | None, masks: Path | None, output: Path, resume: bool, **values: Any
+) -> int:
+    """Train a U-Net on the pairs of IMAGES and MASKS and leave it in RUN.
+
+    IMAGES/NAME.png goes with MASKS/NAME.png (or NAME_mask.png, .tif, .npy). Masks hold a value or colour for each
+    class, the lowest for the background, or a number for each object. Some pairs are held out, and from them the
+    best checkpoint and its threshold are chosen. `imgtool segment --weights RUN` uses the result. Ctrl-C saves;
+    --resume goes on.
+
+    \b
+    Examples:
+      imgtool train-segment images/ masks/ -o runs/cells --time 30m
+      imgtool train-segment membrane/images membrane/labels -o runs/em --metric v-rand --val 5
+      imgtool train-segment -o runs/cells --resume
+    """
+    if resume:
+        if images is not None:
+            raise click.UsageError("--resume goes on with the data of the run; leave IMAGES and MASKS away.")
+        processor.wait_passively()
+        from imgtool.cli.train_segment_work import TRAINING
+        from imgtool.cli.training import go_on
+
+        return go_on(TRAINING, output, values)
+    if images is None or masks is None:
+        raise click.UsageError("IMAGES or MASKS is missing: two folders whose files have the same names.")
+    options = options_of(values)
+    processor.wait_passively()
+    from imgtool.cli.train_segment_work import TRAINING
+    from imgtool.cli.training import start
+
+    return start(TRAINING, {"images": images, "masks": masks}, output, options, values)
+
+
+def options_of(values: dict[str, Any]) -> TrainSegmentOptions:
+    """The task's options; a time alone means as many steps as fit."""
+    known = {field.name for field in fields(TrainSegmentOptions)}
+    given = {name: value for name, value in values.items() if name in known and value is not None}
+    if "time" in given:
+        given.setdefault("steps", None)
+    return TrainSegmentOptions(**given)

@@ -1,0 +1,90 @@
+"""What `imgtool train-segment` stands on: pairs, what their masks mean, and the parts of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from imgtool.cli.console import console
+from imgtool.cli.training import Training
+from imgtool.data.mask_pairs import Coding, MaskPair, check_pairs, coding_of, find_mask_pairs
+from imgtool.errors import DataError, OptionError
+from imgtool.files import printable
+from imgtool.options import TrainSegmentOptions
+from imgtool.runtime.device import Device
+from imgtool.tasks.train_segment import Examples, SegmentJudge, SegmentTrainee
+from imgtool.training.loop import Trainee
+from imgtool.training.run_folder import RunFolder
+
+
+def prepare(
+    data: Mapping[str, Path], options: TrainSegmentOptions, device: Device
+) -> Callable[[RunFolder], Trainee]:
+    """The data of a run, checked and told about.
+
+    Raises:
+        DataError: a pair is not one, or the masks say nothing.
+    """
+    pairs = find_mask_pairs(data["images"], data["masks"])
+    train, held_out = parts(pairs, options.val, options.fold)
+    values = check_pairs(pairs)
+    coding = coding_of(values, train, objects=options.objects)
+    if options.metric == "v-rand" and len(coding.names) > 2:
+        raise OptionError("metric", "v-rand is of masks with two classes", hint="--metric dice or ap")
+    told = "objects by number" if coding.of_objects else f"classes {', '.join(coding.names)}"
+    console.say(f"{len(train)} pairs to train on, {len(held_out)} to choose by; masks hold {told}")
+    blank = [pair for pair, found in values.items() if len(found) == 1]
+    if blank:
+        console.warn(f"{len(blank)} masks hold one value only, the first {printable(blank[0].mask)}")
+    channels = _channels(pairs)
+    examples = Examples(train, coding, options, channels=channels)
+    metric = metric_of(options, coding)
+    judge = (
+        SegmentJudge(Examples(held_out, coding, options, channels=channels), metric, device)
+        if held_out
+        else None
+    )
+    return lambda run: SegmentTrainee(examples, options, device=device, judge=judge)
+
+
+def parts(pairs: Sequence[MaskPair], val: float, fold: int) -> tuple[list[MaskPair], list[MaskPair]]:
+    """Those to train on, and those to choose by: neighbours in the order of names, for slices resemble each other."""
+    count = round(len(pairs) * val) if val < 1 else int(val)
+    if val > 0:
+        count = max(1, count)
+    end = len(pairs) - fold * count
+    if count >= len(pairs) or end - count < 0:
+        raise DataError(
+            f"{len(pairs)} pairs cannot hold out {count} of them as fold {fold}",
+            hint="a smaller --val or --fold",
+        )
+    held = list(pairs[end - count : end])
+    return [pair for pair in pairs if pair not in held], held
+
+
+def metric_of(options: TrainSegmentOptions, coding: Coding) -> str:
+    """What is best."""
+    if options.metric != "auto":
+        return options.metric
+    return "ap" if coding.of_objects else "dice"
+
+
+def _channels(pairs: Sequence[MaskPair]) -> int:
+    """What a network for these images needs: three, if some are in colour.
+
+    Raises:
+        DataError: names the first that is neither like the others, nor grey.
+    """
+    found = {pair: pair.pixels().shape[2] for pair in pairs}
+    most: int = max(found.values())
+    for pair, channels in found.items():
+        if channels not in (1, most):
+            raise DataError(f"{printable(pair.image)} has {channels} channels, others have {most}")
+    return most
+
+
+TRAINING = Training(
+    command="train-segment",
+    options=TrainSegmentOptions,
+    prepare=prepare,
+    metric=lambda options: "score" if options.metric == "auto" else options.metric,
+    use=("segment", "IMAGE", "--weights"),
+)

@@ -1,0 +1,236 @@
+"""Images with masks: two folders paired by name, checked before the first step and read one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgtool.errors import BadImage, DataError
+from imgtool.files import printable
+from imgtool.imaging.io import MAX_PIXELS
+from imgtool.imaging.raster import ARRAYS, TIFFS, open_raster
+
+SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".webp", ".ppm", *TIFFS, *ARRAYS)
+MASK_ENDINGS = ("", "_mask", "_label", "_labels")  # after the image's name
+MAX_CLASSES = 32
+# What a network learns of objects that have a number each: the rim keeps those that touch apart.
+OBJECT_CLASSES = ("background", "core", "rim")
+RIM_PX = 2
+
+
+@dataclass(frozen=True)
+class MaskPair:
+    """An image and its mask, as files."""
+
+    image: Path
+    mask: Path
+
+    @property
+    def name(self) -> str:
+        """The image's name without its suffix."""
+        return self.image.stem
+
+    def pixels(self) -> NDArray[Any]:
+        """Samples (H, W, C) as the file has them.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        return _samples(self.image)
+
+    def values(self) -> NDArray[np.int64]:
+        """What the mask says at each pixel, (H, W): its number, or a colour as 0xRRGGBB.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        samples = _samples(self.mask)
+        if samples.dtype.kind == "f" and not np.array_equal(samples, np.rint(samples)):
+            raise DataError(f"{printable(self.mask)} holds fractions, expected whole numbers or colours")
+        values = samples.astype(np.int64)
+        if values.shape[2] < 3:
+            return values[..., 0]
+        if (values[..., :1] == values).all():
+            return values[..., 0]
+        if samples.dtype == np.uint16:
+            values //= 257
+        packed: NDArray[np.int64] = values[..., 0] << 16 | values[..., 1] << 8 | values[..., 2]
+        return packed
+
+
+def _samples(path: Path) -> NDArray[Any]:
+    try:
+        with open_raster(path, max_pixels=MAX_PIXELS) as raster:
+            samples = raster.whole()
+    except BadImage as error:
+        raise DataError(error.message, hint=error.hint) from error
+    if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+        raise DataError(f"{printable(path)} holds NaN or infinity")
+    return samples
+
+
+def find_mask_pairs(images: Path, masks: Path) -> list[MaskPair]:
+    """The pairs of two folders in the order of their names.
+
+    `images/NAME.png` goes with `masks/NAME.tif` or `masks/NAME_mask.png`.
+
+    Raises:
+        DataError: a folder that is not there, a file without its partner.
+    """
+    photos, truths = _files(images, "images"), _files(masks, "masks")
+    pairs, used = [], set()
+    for name, path in sorted(photos.items()):
+        ending = next((ending for ending in MASK_ENDINGS if name + ending in truths), None)
+        if ending is None:
+            missing = [name for name in photos if not any(name + end in truths for end in MASK_ENDINGS)]
+            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+            raise DataError(f"{printable(path)} has no mask of the same name in {printable(masks)}{more}")
+        used.add(name + ending)
+        pairs.append(MaskPair(path, truths[name + ending]))
+    alone = sorted(truths.keys() - used)
+    if alone:
+        more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
+        raise DataError(f"{printable(truths[alone[0]])} has no image of the same name{more}")
+    return pairs
+
+
+def _files(folder: Path, what: str) -> dict[str, Path]:
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(f"{printable(folder)}: {reason}, expected a folder of {what}") from error
+    found: dict[str, Path] = {}
+    for path in paths:
+        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+            continue
+        if path.stem in found:
+            raise DataError(
+                f"{printable(path)} and {printable(found[path.stem])} have one name for two {what}"
+            )
+        found[path.stem] = path
+    if not found:
+        raise DataError(f"{printable(folder)} holds no {what}")
+    return found
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What the values of masks mean.
+
+    Attributes:
+        values: of the classes, in their order; empty where each value is an object of its own.
+        colored: whether values are colours.
+    """
+
+    values: tuple[int, ...]
+    colored: bool = False
+
+    @property
+    def of_objects(self) -> bool:
+        """Whether masks number objects."""
+        return not self.values
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes that a network learns, in their order: values as masks have them, or `OBJECT_CLASSES`."""
+        if self.of_objects:
+            return OBJECT_CLASSES
+        return tuple(f"#{value:06x}" if self.colored else str(value) for value in self.values)
+
+    def classes(self, values: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The class of each pixel, (H, W)."""
+        if self.of_objects:
+            return _of_objects(values)
+        found: NDArray[np.uint8] = np.searchsorted(self.values, values).astype(np.uint8)
+        return found
+
+    def objects(self, values: NDArray[np.int64]) -> NDArray[Any]:
+        """What the gaps between are kept open: numbered objects, or connected regions of all but the first class."""
+        if self.of_objects:
+            return values
+        from scipy import ndimage
+
+        objects = np.zeros(values.shape, np.int32)
+        for value in self.values[1:]:
+            regions, _ = ndimage.label(values == value)
+            objects[regions > 0] = regions[regions > 0] + objects.max()
+        return objects
+
+
+def _of_objects(values: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Background, core and rim of numbered objects."""
+    from scipy import ndimage
+    from skimage.segmentation import find_boundaries
+
+    inside = values > 0
+    labels = np.where(inside, values, 0)
+    deep = inside & ~find_boundaries(labels, mode="inner")  # type: ignore[no-untyped-call]
+    distance = ndimage.distance_transform_edt(deep)
+    core = distance >= RIM_PX
+    # An object too thin for such a rim keeps what core it can, or nothing would stand for it.
+    numbers = np.unique(labels[inside])
+    for wider in (deep, inside):
+        if len(numbers):
+            numbers = numbers[ndimage.maximum(core, labels, numbers) == 0]
+        core |= np.isin(labels, numbers) & wider
+    return np.where(inside, np.where(core, 1, 2), 0).astype(np.uint8)
+
+
+def check_pairs(pairs: Iterable[MaskPair]) -> Mapping[MaskPair, NDArray[np.int64]]:
+    """The distinct values of each pair's mask; each file is read once, so that what is wrong is named now.
+
+    Raises:
+        DataError: a pair that cannot be read, whose sizes differ, or whose channels differ from the first one's.
+    """
+    found: dict[MaskPair, NDArray[np.int64]] = {}
+    for pair in pairs:
+        pixels, values = pair.pixels(), pair.values()
+        if pixels.shape[:2] != values.shape:
+            sizes = [f"{shape[1]}x{shape[0]}" for shape in (pixels.shape, values.shape)]
+            raise DataError(
+                f"{printable(pair.image)} is {sizes[0]}, its mask {printable(pair.mask)} is {sizes[1]}"
+            )
+        found[pair] = np.unique(values)
+    return found
+
+
+def coding_of(
+    values: Mapping[MaskPair, NDArray[np.int64]], train: Sequence[MaskPair], *, objects: bool | None
+) -> Coding:
+    """What the masks' values mean.
+
+    Args:
+        values: what `check_pairs` found.
+        train: the pairs to train on; the others must not hold a class that these lack.
+        objects: whether each value is an object of its own; None to guess by how many there are.
+    Raises:
+        DataError: one value only, too many for classes, or a class that is only held out.
+    """
+    known = np.unique(np.concatenate([values[pair] for pair in train]))
+    colored = bool(known[-1] > 65535)
+    if len(known) == 1:
+        raise DataError(
+            f"all {len(train)} masks hold the value {known[0]} alone; expected two or more, such as 0 and 255"
+        )
+    if objects or (objects is None and len(known) > MAX_CLASSES and not colored):
+        return Coding(())
+    if len(known) > MAX_CLASSES:
+        first = max(train, key=lambda pair: len(values[pair]))
+        raise DataError(
+            f"masks hold {len(known)} values, {printable(first.mask)} {len(values[first])} of them; "
+            f"classes are at most {MAX_CLASSES}",
+            hint="save masks without smoothing or JPEG, or --objects if each value is one object",
+        )
+    for pair, held in values.items():
+        new = np.setdiff1d(held, known)
+        if len(new):
+            raise DataError(
+                f"{printable(pair.mask)} is held out and has the value {new[0]}, which no mask to train on has"
+            )
+    return Coding(tuple(int(value) for value in known), colored)

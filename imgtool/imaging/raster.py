@@ -1,0 +1,256 @@
+"""Pictures for measuring: all channels as the file has them, read in strips, however large the file is.
+
+`imaging.io` reads pictures for looking at: three channels in sRGB. Here nothing is converted that need not be.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgtool.errors import BadImage
+from imgtool.files import printable
+from imgtool.imaging.io import read_picture
+from imgtool.imaging.picture import LUMA, Samples
+
+MAX_CHANNELS = 64
+STRIP_BYTES = 16 << 20
+TIFF_SIGNS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of BigTIFF
+ARRAYS, TIFFS = (".npy",), (".tif", ".tiff", ".btf")
+
+
+class Raster:
+    """Samples (H, W, C) of any number type; a context manager, for there may be a file behind it.
+
+    Args:
+        shape: (H, W, C).
+        dtype: of the samples.
+        samples: all of them; or
+        file: a binary file that holds them row by row from `offset` on.
+        alpha: (H, W), where the file has transparency.
+        notes: what the user should be told about how the file was understood.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        dtype: np.dtype[Any],
+        *,
+        samples: NDArray[Any] | None = None,
+        file: BinaryIO | None = None,
+        offset: int = 0,
+        alpha: Samples | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.height, self.width, self.channels = shape
+        self.dtype, self.alpha, self.notes = np.dtype(dtype), alpha, notes
+        self._samples, self._file, self._offset = samples, file, offset
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def with_channels(self, channels: int) -> Raster:
+        """The same picture with so many channels: grey is repeated, colours become their luminance.
+
+        Raises:
+            ValueError: neither is meant.
+        """
+        if self.channels == channels:
+            return self
+        if self.channels != 1 and not (self.channels == 3 and channels == 1):
+            raise ValueError(f"{self.channels} channels, expected {channels}")
+        return _Converted(self, channels)
+
+    def rows(self, begin: int, end: int) -> NDArray[Any]:
+        """The rows from `begin` to before `end`, (end - begin, W, C)."""
+        if self._samples is not None:
+            return self._samples[begin:end]
+        assert self._file is not None
+        row = self.width * self.channels * self.dtype.itemsize
+        self._file.seek(self._offset + begin * row)
+        data = self._file.read((end - begin) * row)
+        if len(data) != (end - begin) * row:
+            raise BadImage(str(getattr(self._file, "name", "the picture")), "truncated")
+        return np.frombuffer(data, self.dtype).reshape(end - begin, self.width, self.channels)
+
+    def strips(self) -> Iterator[NDArray[Any]]:
+        """All rows, from the top, a bounded number at once."""
+        row = self.width * self.channels * self.dtype.itemsize
+        step = max(1, STRIP_BYTES // row)
+        yield from (self.rows(top, min(top + step, self.height)) for top in range(0, self.height, step))
+
+    def whole(self) -> NDArray[Any]:
+        """All samples, (H, W, C)."""
+        return self.rows(0, self.height)
+
+
+class _Converted(Raster):
+    """A raster seen with another number of channels."""
+
+    def __init__(self, of: Raster, channels: int) -> None:
+        dtype = of.dtype if of.channels == 1 else np.dtype(np.float32)
+        super().__init__((of.height, of.width, channels), dtype, alpha=of.alpha, notes=of.notes)
+        self.of = of
+
+    def rows(self, begin: int, end: int) -> NDArray[Any]:
+        samples = self.of.rows(begin, end)
+        if self.of.channels == 1:
+            return np.broadcast_to(samples, (*samples.shape[:2], self.channels))
+        return (samples @ np.array(LUMA, np.float32))[..., None]
+
+
+def open_raster(path: str | os.PathLike[str], *, name: str | None = None, max_pixels: int) -> Raster:
+    """The samples of a picture, a TIFF of any kind, or a `.npy` array (H, W) or (H, W, C).
+
+    Args:
+        path: of the file.
+        name: what to call it in messages; by default the path.
+        max_pixels: one with more is refused by its header.
+    Raises:
+        BadImage: it cannot be read.
+    """
+    path = Path(path)
+    name = name or printable(path)
+    start = _start(path)
+    if start.startswith(b"\x93NUMPY"):
+        return _array(path, name, max_pixels)
+    if start[:4] in TIFF_SIGNS and (found := _tiff(path, name, max_pixels)):
+        return found
+    picture = read_picture(path, name=name, max_pixels=max_pixels)
+    samples = picture.pixels[..., :1] if picture.is_gray else picture.pixels
+    return raster_of(samples, alpha=picture.alpha, notes=picture.notes)
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes of a file; none of one that `read_picture` will refuse."""
+    try:
+        with path.open("rb") as file:
+            return file.read(8)
+    except (OSError, ValueError):
+        return b""
+
+
+def raster_of(samples: NDArray[Any], *, alpha: Samples | None = None, notes: tuple[str, ...] = ()) -> Raster:
+    """An array (H, W) or (H, W, C) as a raster."""
+    samples = samples[..., None] if samples.ndim == 2 else samples
+    height, width, channels = samples.shape
+    return Raster((height, width, channels), samples.dtype, samples=samples, alpha=alpha, notes=notes)
+
+
+def _array(path: Path, name: str, max_pixels: int) -> Raster:
+    """A NumPy array, left where it is."""
+    file: BinaryIO | None = None
+    try:
+        file = path.open("rb")
+        version = np.lib.format.read_magic(file)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in read:
+            raise ValueError(f"version {version} of the format")
+        shape, by_columns, dtype = read[version](file)
+        _require_samples(shape, dtype)
+        height, width, channels = shape if len(shape) == 3 else (*shape, 1)
+        _require_pixels(name, shape, max_pixels)
+        size = int(np.prod(shape)) * dtype.itemsize
+        if path.stat().st_size < file.tell() + size:
+            raise ValueError("cut short")
+        if by_columns:
+            samples = np.fromfile(file, dtype, int(np.prod(shape))).reshape(shape, order="F")
+            file.close()
+            return raster_of(samples)
+        return Raster((height, width, channels), dtype, file=file, offset=file.tell())
+    except OSError as error:
+        raise BadImage(name, (error.strerror or str(error)).lower()) from error
+    except ValueError as error:
+        if file:
+            file.close()
+        raise BadImage(name, f"no array of samples: {str(error).splitlines()[0]}") from error
+
+
+def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
+    """A TIFF's first picture by tifffile; None where Pillow knows more about its colours, or it is none."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            if not tiff.series:
+                return None
+            series = tiff.series[0]
+            page = series.keyframe
+            colours = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
+            if not colours or page.extrasamples or page.tags.get("InterColorProfile"):
+                return None
+            planes = "C" in series.axes and series.axes.endswith("YX")
+            one_plane = series.axes.endswith("YX") or series.axes.endswith("YXS")
+            if not one_plane or page.dtype is None or page.dtype.kind not in "uif":
+                return None
+            shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
+            if planes and series.axes == "CYX":
+                shape = (*shape[:2], series.shape[0])
+            _require_samples(shape, page.dtype)
+            _require_pixels(name, shape, max_pixels)
+            frames = 1 if series.axes == "CYX" else len(series.pages)
+            notes = (f"first of {frames} pages",) if frames > 1 else ()
+            if series.axes == "CYX":
+                return raster_of(np.moveaxis(series.asarray(), 0, -1), notes=notes)
+            if page.is_memmappable and page.planarconfig == 1:
+                dtype = page.dtype.newbyteorder(tiff.byteorder)
+                return Raster(shape, dtype, file=path.open("rb"), offset=page.dataoffsets[0], notes=notes)
+            return _spooled(page, shape, notes)
+    except BadImage:
+        raise
+    except tifffile.TiffFileError:
+        return None  # Pillow says what it is
+    except Exception as error:  # tifffile raises whatever the bytes lead it to
+        if isinstance(error, FileNotFoundError):
+            raise BadImage(name, "no such file") from error
+        reason = printable(str(error) or type(error).__name__).splitlines()[0]
+        if "imagecodecs" in reason:
+            return None
+        raise BadImage(name, f"damaged TIFF file ({reason})") from error
+
+
+def _spooled(page: Any, shape: tuple[int, int, int], notes: tuple[str, ...]) -> Raster:
+    """The segments of a compressed TIFF, decoded one by one into a file that vanishes when it is closed."""
+    height, width, channels = shape
+    file = tempfile.TemporaryFile()  # noqa: SIM115, the raster closes it
+    row = width * channels * page.dtype.itemsize
+    file.truncate(height * row)
+    for samples, place, size in page.segments():
+        if samples is None:
+            raise ValueError("a segment is missing")
+        _, _, top, left, _ = place
+        _, used_rows, used_columns, _ = size
+        block = samples[0, : min(used_rows, height - top), : min(used_columns, width - left)]
+        for index, line in enumerate(np.ascontiguousarray(block)):
+            file.seek((top + index) * row + left * channels * page.dtype.itemsize)
+            file.write(line.tobytes())
+    return Raster((height, width, channels), page.dtype, file=file, notes=notes)
+
+
+def _require_samples(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] > MAX_CHANNELS):
+        raise ValueError(f"shape {shape}, expected (H, W) or (H, W, C)")
+    if dtype.kind not in "uifb":
+        raise ValueError(f"type {dtype}, expected numbers")
+
+
+def _require_pixels(name: str, shape: tuple[int, ...], max_pixels: int) -> None:
+    if shape[0] * shape[1] > max_pixels:
+        raise BadImage(
+            name,
+            f"{shape[1]}x{shape[0]} are more than {max_pixels:,} pixels",
+            hint=f"--max-pixels {shape[0] * shape[1]}",
+        )

@@ -1,0 +1,279 @@
+"""U-Net masks of a picture of any size, the same for every tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imgtool.imaging.raster import Raster
+from imgtool.imaging.tiling import Span, ValidTiling
+from imgtool.nn.unet import UNet
+from imgtool.options import SegmentOptions
+
+# Told of each tile that is done, and how many there are.
+OnTile = Callable[[int, int], None]
+Probabilities = NDArray[np.float32]
+PROBE_SIDE = 196  # pixels of a probe's output: 380 of its window with four poolings
+LEAST_OUTPUT = 132  # of a window: for smaller ones oneDNN takes kernels that round otherwise
+SPREAD = 5  # standard deviations from black to white, of samples that are no bytes
+FLAT = 1e-6  # a deviation below it is none
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A U-Net and what its checkpoint says about it.
+
+    Attributes:
+        network: on its device, in fp32.
+        dtype: in which it works.
+        classes: their names; the first is background.
+        threshold: of the probability of being no background.
+        objects: whether its second class is the inside of objects and the third their rim.
+        probes: whether each picture's own statistics, taken from fixed probes of it, normalise its features.
+    """
+
+    network: UNet
+    dtype: torch.dtype
+    classes: tuple[str, ...]
+    threshold: float = 0.5
+    objects: bool = False
+    probes: bool = False
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a picture's samples are reduced by: mean and standard deviation of each channel, over the whole of it."""
+
+    mean: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+    def __call__(self, samples: NDArray[Any]) -> Tensor:
+        """(H, W, C) as (1, C, H, W) of mean 0 and variance 1."""
+        reduced = (samples.astype(np.float32) - self.mean) / self.deviation
+        return torch.from_numpy(np.ascontiguousarray(reduced.transpose(2, 0, 1)[None]))
+
+    def viewable(self, samples: NDArray[Any]) -> NDArray[np.uint8]:
+        """(H, W, C) as pixels to look at, (H, W, 3): bytes as they are, all else by its spread."""
+        samples = samples[..., :3] if samples.shape[2] >= 3 else samples[..., :1]
+        if samples.dtype != np.uint8:
+            channels = samples.shape[2]
+            spread = (samples.astype(np.float32) - self.mean[:channels]) / self.deviation[:channels]
+            samples = np.rint(np.clip(spread / SPREAD + 0.5, 0, 1) * 255).astype(np.uint8)
+        return np.broadcast_to(samples, (*samples.shape[:2], 3))
+
+
+def scale_of(raster: Raster) -> Scale:
+    """The statistics of a whole picture, read in strips."""
+    total = np.zeros(raster.channels)
+    squares = np.zeros(raster.channels)
+    shift: NDArray[np.float64] | None = None
+    for strip in raster.strips():
+        samples = strip.reshape(-1, raster.channels)
+        if shift is None:
+            shift = samples[:1].astype(np.float64)[0]  # near the mean, so that squares lose no digits
+        centred = samples.astype(np.float64) - shift
+        total += centred.sum(axis=0)
+        squares += np.square(centred).sum(axis=0)
+    count = raster.height * raster.width
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    assert shift is not None
+    mean = mean + shift
+    flat = deviation <= FLAT * np.maximum(1, np.abs(mean))
+    return Scale(mean.astype(np.float32), np.where(flat, 1, deviation).astype(np.float32))
+
+
+def tiling_of(network: UNet, tile: int) -> ValidTiling:
+    """How pictures are cut for a network."""
+    return ValidTiling(
+        side=tile,
+        margin=network.halo,
+        reach=network.halo,
+        stride=network.stride,
+        output_side=network.output_side,
+        least=LEAST_OUTPUT,
+    )
+
+
+def probability_strips(
+    raster: Raster,
+    segmenter: Segmenter,
+    *,
+    tile: int,
+    tta: bool = False,
+    on_tile: OnTile = lambda done, total: None,
+) -> Iterator[tuple[slice, Probabilities]]:
+    """Class probabilities of a picture, one row of tiles after the other, from the top.
+
+    Args:
+        raster: of the network's number of channels.
+        segmenter: see there; where its network is, the work is done.
+        tile: side of a tile's output, rounded down to a multiple of the network's stride.
+        tta: whether to average over the eight flips and turns of each tile.
+        on_tile: told of progress.
+    Yields:
+        Which rows, and their probabilities (classes, rows, W), that are the same for every `tile`.
+    """
+    scale = scale_of(raster)
+    network = segmenter.network
+    if segmenter.probes:
+        network = network.normalised_by(_probes(raster, network, scale).to(network.head.weight.device))
+    network = network.folded().to(segmenter.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    tiling = tiling_of(network, tile)
+    total, done = tiling.count(raster.height, raster.width), 0
+    for rows in tiling.rows(raster.height):
+        strip = _rows(raster, tiling, rows)
+        found = np.empty((network.classes, rows.kept[1] - rows.kept[0], raster.width), np.float32)
+        for columns in tiling.columns(raster.width):
+            window = scale(tiling.cut_columns(strip, columns))
+            seen = _averaged(network, window) if tta else _softmax(network, window)
+            found[:, :, columns.place] = seen[:, rows.inner, columns.inner]
+            done += 1
+            on_tile(done, total)
+        yield rows.place, found
+
+
+def probabilities(raster: Raster, segmenter: Segmenter, **options: Any) -> Probabilities:
+    """Class probabilities of a whole picture, (classes, H, W), in memory; see `probability_strips`."""
+    return np.concatenate([strip for _, strip in probability_strips(raster, segmenter, **options)], axis=1)
+
+
+def foreground(found: Probabilities) -> Probabilities:
+    """The probability of being no background, (H, W)."""
+    front: Probabilities = 1 - found[0] if len(found) > 2 else found[1]
+    return front
+
+
+def classes_of(found: Probabilities, threshold: float) -> NDArray[np.uint8]:
+    """The class of each pixel, (H, W): background where all else is below the threshold, or the likeliest other."""
+    chosen = np.where(foreground(found) >= threshold, 1 + found[1:].argmax(axis=0), 0)
+    return chosen.astype(np.uint8)
+
+
+def only(found: Probabilities, wanted: Sequence[int]) -> Probabilities:
+    """The same probabilities if all but some classes are background."""
+    if len(wanted) == len(found) - 1:
+        return found
+    kept = np.zeros_like(found)
+    kept[list(wanted)] = found[list(wanted)]
+    kept[0] = 1 - kept.sum(axis=0)
+    return kept
+
+
+def instances_of(
+    found: Probabilities, threshold: float, *, objects: bool, min_area: int
+) -> NDArray[np.int32]:
+    """The objects of a picture by number, (H, W), 0 outside of them.
+
+    Cores are the seeds of a watershed of what is no background; where a model knows no cores, its connected regions
+    are the objects.
+
+    Args:
+        found: (classes, H, W).
+        threshold: of the probability of being no background.
+        objects: whether the second class is the inside of objects, and the third their rim.
+        min_area: pixels; smaller ones are left out.
+    """
+    from scipy import ndimage
+    from skimage.segmentation import watershed
+
+    front = foreground(found)
+    mask = front >= threshold
+    if objects:
+        seeds, _ = ndimage.label(mask & (found[1] > found[2]))
+        regions, count = ndimage.label(mask)
+        if count:  # a region without a core stands for itself
+            alone = 1 + np.flatnonzero(ndimage.maximum(seeds, regions, np.arange(1, count + 1)) == 0)
+            extra = np.isin(regions, alone)
+            seeds[extra] = regions[extra] + seeds.max()
+        labels = watershed(-found[1], seeds, mask=mask)  # type: ignore[no-untyped-call]
+    else:
+        labels, _ = ndimage.label(mask)
+    return _renumbered(labels, min_area)
+
+
+# Copies of the widest level's features at the peak: fitted to the command's memory with tiles of 256 to 1024.
+FEATURE_COPIES = 8
+
+
+def memory_needed(raster: Raster, options: SegmentOptions, segmenter: Segmenter, *, whole: bool) -> int:
+    """Bytes that `segment` needs at its peak, besides what the process has taken already.
+
+    Args:
+        raster: the picture.
+        options: those of the task.
+        segmenter: the one that will be used.
+        whole: whether kinds are asked for that need all of the picture's probabilities at once.
+    """
+    network = segmenter.network
+    rows, columns = (min(options.tile, side) + 2 * network.halo for side in (raster.height, raster.width))
+    tile = rows * columns * network.width * segmenter.dtype.itemsize * FEATURE_COPIES
+    strip = rows * raster.width * (raster.channels * raster.dtype.itemsize + 4 * network.classes + 8)
+    picture = raster.height * raster.width * (4 * network.classes * 2 + 40) if whole else 0
+    return int(tile + strip + picture)
+
+
+def _renumbered(labels: NDArray[Any], min_area: int) -> NDArray[np.int32]:
+    """Objects of some size, numbered 1, 2, ... in the order of their first pixels."""
+    areas = np.bincount(labels.ravel())
+    keep = areas >= max(1, min_area)
+    keep[0] = False
+    numbers = np.zeros(len(areas), np.int32)
+    numbers[keep] = np.arange(1, keep.sum() + 1)
+    renumbered: NDArray[np.int32] = numbers[labels]
+    return renumbered
+
+
+def _rows(raster: Raster, tiling: ValidTiling, span: Span) -> NDArray[Any]:
+    """What a row of tiles sees, mirrored above and below."""
+    places = tiling.rows_seen(span, raster.height)
+    first = int(places.min())
+    return raster.rows(first, int(places.max()) + 1)[places - first]
+
+
+def _probes(raster: Raster, network: UNet, scale: Scale) -> Tensor:
+    """Four windows of a picture, in the middles of its quarters; their places do not depend on any tile."""
+    side = network.output_side(PROBE_SIDE)
+    tiling = tiling_of(network, side)
+    found = []
+    for row in _quarters(raster.height, side):
+        strip = _rows(raster, tiling, Span((row, row + side + 2 * network.halo), (0, 0), 0))
+        for column in _quarters(raster.width, side):
+            window = Span((column, column + side + 2 * network.halo), (0, 0), 0)
+            found.append(scale(tiling.cut_columns(strip, window)))
+    return torch.cat(found)
+
+
+def _quarters(length: int, side: int) -> Sequence[int]:
+    return [round(length * share - side / 2) for share in (0.25, 0.75)]
+
+
+@torch.inference_mode()
+def _softmax(network: UNet, window: Tensor) -> Probabilities:
+    """(classes, H, W) of a window's middle.
+
+    By NumPy: torch takes another exponential for the last numbers of a row than for the others.
+    """
+    logits = network(window.to(network.head.weight.device))[0].cpu().contiguous().numpy()
+    shares: Probabilities = np.exp(logits - logits.max(axis=0))
+    shares /= shares.sum(axis=0)
+    return shares
+
+
+def _averaged(network: UNet, window: Tensor) -> Probabilities:
+    """The mean over the eight flips and turns."""
+    total: Probabilities | None = None
+    for turns in range(4):
+        for flip in (False, True):
+            turned = torch.rot90(window, turns, (-2, -1))
+            seen = _softmax(network, turned.flip(-1) if flip else turned)
+            seen = np.rot90(seen[..., ::-1] if flip else seen, -turns, (-2, -1))
+            total = seen.copy() if total is None else total + seen
+    assert total is not None
+    return total / np.float32(8)

@@ -1,0 +1,382 @@
+"""One step of U-Net training, and how it is scored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from imgtool.data.augment import elastic, random_placement, sampled, sampling_grid
+from imgtool.data.mask_pairs import Coding, MaskPair
+from imgtool.imaging.overlay import overlay
+from imgtool.imaging.picture import Picture
+from imgtool.imaging.raster import raster_of
+from imgtool.losses.masks import border_weights, weighted_cross_entropy
+from imgtool.metrics.masks import average_precision, border_scores, dice
+from imgtool.nn.unet import UNet
+from imgtool.options import TrainSegmentOptions
+from imgtool.runtime.checkpoints import packed
+from imgtool.runtime.device import Device
+from imgtool.tasks.segment import (
+    Probabilities,
+    Scale,
+    Segmenter,
+    foreground,
+    instances_of,
+    probabilities,
+    scale_of,
+)
+from imgtool.training.average import MovingAverage
+from imgtool.training.schedules import warm_cosine
+
+KEPT = 1024  # pairs whose weight maps stay in memory
+JUDGED = 40  # pictures: enough to choose by, few enough to be looked at often
+SHOWN = 4  # of them, as samples: the worst
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+OBJECT_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+VIEW_TILE = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A pair as it is trained on.
+
+    Attributes:
+        pixels: (H, W, C) as the file has them.
+        scale: by which they are reduced.
+        classes: (H, W) uint8.
+        borders: (H, W) float16, the weights that keep gaps open.
+        objects: (H, W), what these are between.
+    """
+
+    pixels: NDArray[Any]
+    scale: Scale
+    classes: NDArray[np.uint8]
+    borders: NDArray[np.float16]
+    objects: NDArray[Any]
+
+
+class Examples:
+    """Pairs, made ready when they are first asked for.
+
+    Args:
+        pairs: of images and masks.
+        coding: of the masks.
+        options: see `TrainSegmentOptions`.
+        channels: of the network; images are seen with so many.
+    """
+
+    def __init__(
+        self, pairs: Sequence[MaskPair], coding: Coding, options: TrainSegmentOptions, *, channels: int
+    ) -> None:
+        self.pairs, self.coding, self.options, self.channels = pairs, coding, options, channels
+        self._made = lru_cache(maxsize=KEPT)(self._make)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._made(index)
+
+    def _make(self, index: int) -> Example:
+        pair, options = self.pairs[index], self.options
+        raster = raster_of(pair.pixels()).with_channels(self.channels)
+        pixels, values = raster.whole(), pair.values()
+        objects = self.coding.objects(values)
+        borders = border_weights(objects, height=options.border_weight, sigma=options.border_sigma)
+        return Example(
+            pixels,
+            scale_of(raster),
+            self.coding.classes(values),
+            borders.astype(np.float16),
+            objects,
+        )
+
+    def class_weights(self) -> NDArray[np.float32]:
+        """w_c: what a pixel of each class weighs, of mean 1 over all pixels."""
+        counts = np.zeros(len(self.coding.names))
+        for pair in self.pairs:
+            counts += np.bincount(self.coding.classes(pair.values()).ravel(), minlength=len(counts))
+        shares = np.maximum(counts / counts.sum(), 1e-4)
+        weights = shares**-self.options.balance
+        scaled: NDArray[np.float32] = (weights / (weights * shares).sum()).astype(np.float32)
+        return scaled
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How good a network is on held-out pictures.
+
+    Attributes:
+        score: by the metric of the run.
+        threshold: at which it is that good.
+        probes: whether with each picture's own statistics.
+        details: further scores by name.
+    """
+
+    score: float
+    threshold: float
+    probes: bool
+    details: Mapping[str, float]
+
+
+class SegmentJudge:
+    """Scores a network on pictures that it is not trained on, with either statistics, and keeps the better choice.
+
+    Args:
+        examples: the pictures to choose from; some, evenly spaced, are judged.
+        metric: "dice", "v-rand" or "ap".
+        device: where the network runs.
+    """
+
+    def __init__(self, examples: Examples, metric: str, device: Device) -> None:
+        chosen = np.linspace(0, len(examples) - 1, min(JUDGED, len(examples))).round().astype(int)
+        self.examples, self.chosen, self.metric, self.device = examples, list(chosen), metric, device
+        self.seen: list[Probabilities] = []
+        self.best: Judgement | None = None
+
+    def __call__(self, network: UNet) -> dict[str, float]:
+        """The score by the metric first, then that of the other statistics, the threshold and more."""
+        found = []
+        for probes in (False, True) if network.norm else (False,):
+            segmenter = self.segmenter(network, probes=probes)
+            seen = [
+                probabilities(raster_of(self.examples[index].pixels), segmenter, tile=VIEW_TILE)
+                for index in self.chosen
+            ]
+            found.append((self._judged(seen, probes), seen))
+        self.best, self.seen = max(found, key=lambda pair: pair[0].score)
+        scores = {self.metric: self.best.score, "threshold": self.best.threshold, **self.best.details}
+        if len(found) > 1:
+            scores |= {"running": found[0][0].score, "probes": found[1][0].score}
+        return scores
+
+    def segmenter(self, network: UNet, *, probes: bool, threshold: float = 0.5) -> Segmenter:
+        """The network as `segment` uses it."""
+        coding = self.examples.coding
+        return Segmenter(network, self.device.dtype, coding.names, threshold, coding.of_objects, probes)
+
+    def _judged(self, seen: Sequence[Probabilities], probes: bool) -> Judgement:
+        truths = [self.examples[index] for index in self.chosen]
+        if self.metric == "v-rand":
+            scores = border_scores([foreground(each) for each in seen], [truth.objects for truth in truths])
+            details = {"v-info": scores.info, "v-rand at 0.5": scores.rand_at_half}
+            return Judgement(scores.rand, scores.threshold, probes, details)
+        thresholds = OBJECT_THRESHOLDS if self.metric == "ap" else THRESHOLDS
+        scores_at = [
+            np.mean([self._score(*each, threshold) for each in zip(seen, truths, strict=True)])
+            for threshold in thresholds
+        ]
+        best = int(np.argmax(scores_at))
+        details = {} if self.metric == "dice" else {"dice": self._dice(seen, truths, thresholds[best])}
+        return Judgement(float(scores_at[best]), thresholds[best], probes, details)
+
+    def _score(self, seen: Probabilities, truth: Example, threshold: float) -> float:
+        if self.metric == "dice":
+            return dice(foreground(seen) >= threshold, truth.classes > 0)
+        objects = self.examples.coding.of_objects
+        return average_precision(
+            instances_of(seen, threshold, objects=objects, min_area=0), _numbered(truth.objects)
+        )
+
+    def _dice(self, seen: Sequence[Probabilities], truths: Sequence[Example], threshold: float) -> float:
+        pairs = zip(seen, truths, strict=True)
+        return float(
+            np.mean([dice(foreground(each) >= threshold, truth.classes > 0) for each, truth in pairs])
+        )
+
+    def samples(self) -> dict[str, Picture]:
+        """The worst of the pictures: beside each the probability, and where it is wrong in red."""
+        if self.best is None:
+            return {}
+        truths = [self.examples[index] for index in self.chosen]
+        wrong = [
+            (foreground(each) >= self.best.threshold) != (truth.classes > 0)
+            for each, truth in zip(self.seen, truths, strict=True)
+        ]
+        order = sorted(range(len(wrong)), key=lambda at: -float(wrong[at].mean()))[:SHOWN]
+        found = {}
+        for place, at in enumerate(order, start=1):
+            photo = truths[at].scale.viewable(truths[at].pixels)
+            gray = Picture.gray(np.rint(foreground(self.seen[at]) * 255).astype(np.uint8)).pixels
+            marked = overlay(photo, wrong[at].astype(np.float32))
+            found[f"worst-{place}"] = Picture(np.hstack([photo, gray, marked]))
+        return found
+
+
+class SegmentTrainee:
+    """A U-Net on its way: see `imgtool.training.loop.Trainee`.
+
+    Args:
+        examples: to train on.
+        options: see `TrainSegmentOptions`.
+        device: where it is trained; in bf16 features are halved by autocast, the weights stay fp32.
+        judge: what scores it; None for none.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        options: TrainSegmentOptions,
+        *,
+        device: Device,
+        judge: SegmentJudge | None = None,
+    ) -> None:
+        self.examples, self.options, self.device, self.judge = examples, options, device, judge
+        network = new_network(examples, options)
+        self.network = network.to(device.torch, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.class_weights = torch.from_numpy(examples.class_weights()).to(device.torch)
+        self.optimizer = self._optimizer()
+        self.average = MovingAverage(self.network, options.average)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        parameters = list(self.network.parameters())
+        groups = [
+            {
+                "params": [each for each in parameters if each.dim() > 1],
+                "weight_decay": self.options.weight_decay,
+            },
+            {"params": [each for each in parameters if each.dim() <= 1], "weight_decay": 0.0},
+        ]
+        if self.options.optimizer == "sgd":
+            return torch.optim.SGD(groups, lr=self.options.learning_rate, momentum=self.options.momentum)
+        return torch.optim.AdamW(groups, lr=self.options.learning_rate)
+
+    def step(self, number: int, progress: float) -> dict[str, float]:
+        """One batch, one step; which crops are in it depends on the seed and the number alone."""
+        rate = self.options.learning_rate * warm_cosine(progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        image, classes, borders = self.batch(number)
+        with torch.autocast(self.device.torch.type, self.device.dtype, self.device.dtype != torch.float32):
+            logits = self.network(image)
+        loss = weighted_cross_entropy(logits, classes, self.class_weights[classes] + borders)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.average.update(self.network, number + 1)
+        return {"loss": float(loss.detach()), "rate": rate}
+
+    def batch(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The crops of one step: images (N, C, S + halo, S + halo), classes and border weights (N, S, S)."""
+        size, count = self.options.batch, len(self.examples)
+        crops = []
+        for index in range(number * size, (number + 1) * size):
+            order = np.random.default_rng((self.options.seed, 0, index // count)).permutation(count)
+            random = np.random.default_rng((self.options.seed, 1, index))
+            crops.append(self._crop(self.examples[int(order[index % count])], random))
+        images, classes, borders = (
+            torch.cat(part).to(self.device.torch) for part in zip(*crops, strict=True)
+        )
+        return images, classes, borders
+
+    def _crop(self, example: Example, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """One crop of a pair, turned, bent and mirrored at the picture's border as in inference."""
+        options, network = self.options, self.network
+        inner = network.output_side(options.crop)
+        side = inner + 2 * network.halo
+        height, width = example.classes.shape
+        # The crop may reach over the border by its halo: `random_placement` sees the part that is scored.
+        placement = random_placement(
+            (height, width), inner, angles=options.angles, scales=options.crop_scales, random=random
+        )
+        bend = elastic(side, spacing=options.elastic_spacing, deviation=options.elastic, random=random)
+        grid = sampling_grid(placement, (height, width), side, bend=bend)
+        image = recolored(sampled(example.scale(example.pixels), grid, mode="bilinear"), options, random)
+        middle = grid[:, network.halo : network.halo + inner, network.halo : network.halo + inner]
+        classes = torch.from_numpy(example.classes).float()[None, None]
+        borders = torch.from_numpy(example.borders).float()[None, None]
+        return (
+            image,
+            sampled(classes, middle, mode="nearest")[:, 0].long(),
+            sampled(borders, middle, mode="bilinear")[:, 0],
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Network, average and optimiser."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.network.load_state_dict(state["network"])
+        self.average.network.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def score(self) -> Mapping[str, float]:
+        """What the judge says of the averaged network."""
+        return {} if self.judge is None else self.judge(self._averaged())
+
+    def samples(self) -> Mapping[str, Picture]:
+        """What the judge saw last."""
+        return {} if self.judge is None else self.judge.samples()
+
+    def _averaged(self) -> UNet:
+        network = self.average.network
+        assert isinstance(network, UNet)
+        return network
+
+    def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """The averaged weights in halves, and what `segment` must know."""
+        judged = self.judge.best if self.judge else None
+        probes = judged.probes if judged else False
+        network = self._averaged() if probes else self._averaged().folded()
+        coding = self.examples.coding
+        about = {
+            "classes": list(coding.names),
+            "objects": coding.of_objects,
+            "threshold": judged.threshold if judged else 0.5,
+            "probes": probes,
+        }
+        metadata = {"format": "pt", "network": "unet", "preprocessing": "none", "segment": json.dumps(about)}
+        tensors = {name: each for name, each in network.state_dict().items() if each.is_floating_point()}
+        return packed(tensors, "fp16"), metadata
+
+
+def new_network(examples: Examples, options: TrainSegmentOptions) -> UNet:
+    """A network with random weights (He et al. 2015, as the paper says) for these examples."""
+    torch.manual_seed(options.seed)
+    network = UNet(
+        examples.channels,
+        len(examples.coding.names),
+        width=options.width,
+        depth=options.depth,
+        norm=options.norm,
+    )
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    nn.init.normal_(network.head.weight, std=0.01)
+    return network
+
+
+def recolored(image: Tensor, options: TrainSegmentOptions, random: np.random.Generator) -> Tensor:
+    """A crop (1, C, H, W) of mean 0 with other contrast and light in each channel, some noise, perhaps inverted."""
+    channels = image.shape[1]
+    contrast = random.normal(1, options.gray, (2, channels)).astype(np.float32)
+    light = random.normal(0, options.gray, (2, channels)).astype(np.float32)
+    # Half of the change is one for all channels
+    gain, shift = ((each[0, :1] + each[1]) / 2 for each in (contrast, light))
+    image = image * torch.from_numpy(gain).view(1, -1, 1, 1) + torch.from_numpy(shift).view(1, -1, 1, 1)
+    noise = torch.from_numpy(random.standard_normal(image.shape, np.float32))
+    image = image + noise * float(random.uniform(0, options.gray / 2))
+    return -image if random.random() < options.invert else image
+
+
+def _numbered(objects: NDArray[Any]) -> NDArray[np.int64]:
+    """The same objects with small numbers."""
+    numbers, compact = np.unique(objects, return_inverse=True)
+    compact = compact.reshape(objects.shape) + int(numbers[0] > 0)
+    return np.asarray(compact, np.int64)
