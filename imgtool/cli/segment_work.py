@@ -223,7 +223,7 @@ class SegmentWork:
         if share < NOTHING:
             console.warn(
                 f"{job.source}: next to nothing found: probabilities reach {highest:.2f}, the threshold is "
-                f"{self.threshold:.2f}. Try --threshold {max(0.01, highest / 2):.2f}, or another size of the picture; "
+                f"{self.threshold:.2f}. Try --threshold {max(0.01, highest / 2):.2f}, or another size of picture, "
                 f"or {model} was not trained for such pictures (--weights, train-segment)."
             )
         elif share > ALL:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-THRESHOLDS = tuple(round(value / 100, 2) for value in (1, 2, 3, 4, *range(5, 100, 5)))
+THRESHOLDS = tuple(round(value / 100, 2) for value in (1, 2, 3, 4, *range(5, 100, 5), 96, 97, 98, 99))
 
 
 @dataclass(frozen=True)
