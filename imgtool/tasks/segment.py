@@ -20,8 +20,8 @@ from imgtool.options import SegmentOptions
 OnTile = Callable[[int, int], None]
 Probabilities = NDArray[np.float32]
 PROBE_SIDE = 196  # pixels of a probe's output: 380 of its window with four poolings
-# Least side of a window's output: below it, oneDNN takes kernels for fp32 that add up in another order. Those for bf16
-# never do; found with widths of 4 to 32, 1 to 4 poolings and sides of 20 to 560.
+# Least side of a window's output: below it, oneDNN takes kernels for fp32 that add up in another order; those for bf16
+# never do. Found with widths of 4 to 16, 1 to 4 poolings and sides of 20 to 560.
 LEAST_OUTPUT = {torch.float32: 388}
 SPREAD = 5  # standard deviations from black to white, of samples that are no bytes
 FLAT = 1e-6  # a deviation below it is none
