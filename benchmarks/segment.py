@@ -7,8 +7,8 @@
     python benchmarks/segment.py cross IMAGES MASKS --folds 5 --time 7m --metric v-rand
 
 `exact` also tiles a network of the same width with MONAI's SlidingWindowInferer (`pip install monai`; left out if it
-is not there). `speed` runs each side in a process of its own with the same threads. Times are wall time of this machine;
-only ratios carry over to another. Results are printed as rows of the table in benchmarks/README.md.
+is not there). `speed` runs each side in a process of its own with the same threads. Times are wall time of this
+machine; only ratios carry over to another. Results are printed as rows of the table in benchmarks/README.md.
 """
 
 import importlib.util

@@ -26,7 +26,7 @@ from imgtool.imaging.picture import LUMA
 from imgtool.imaging.strips import COLOR_TYPES, PALETTE_TYPE, PNG_SIGN, png_chunk
 
 MAX_CHANNELS = 64
-STRIP_BYTES = 8 << 20
+STRIP_BYTES = 1 << 20  # of rows that are worked on at once
 MAX_CHUNK = 1 << 28  # bytes of a PNG's chunk: writers make far smaller ones
 TIFF_SIGNS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of BigTIFF
 ARRAYS, TIFFS = (".npy",), (".tif", ".tiff", ".btf")

@@ -20,8 +20,8 @@ from imgtool.options import SegmentOptions
 OnTile = Callable[[int, int], None]
 Probabilities = NDArray[np.float32]
 PROBE_SIDE = 196  # pixels of a probe's output: 380 of its window with four poolings
-# Least side of a window's output: below it, oneDNN takes kernels for fp32 that add up in another order; those for bf16
-# never do. Found with widths of 4 to 16, 1 to 4 poolings and sides of 20 to 560.
+# Least side of a window's output: below it, oneDNN takes kernels for fp32 that add up in another order; those for
+# bf16 never do. Found with widths of 4 to 16, 1 to 4 poolings and sides of 20 to 560.
 LEAST_OUTPUT = {torch.float32: 388}
 SPREAD = 5  # standard deviations from black to white, of samples that are no bytes
 FLAT = 1e-6  # a deviation below it is none
@@ -109,6 +109,7 @@ def probability_strips(
     *,
     tile: int,
     tta: bool = False,
+    keep: Callable[[Probabilities], Probabilities] = lambda found: found,
     on_tile: OnTile = lambda done, total: None,
 ) -> Iterator[tuple[slice, Probabilities]]:
     """Class probabilities of a picture, one row of tiles after the other, from the top.
@@ -118,9 +119,10 @@ def probability_strips(
         segmenter: see there; where its network is, the work is done.
         tile: side of a tile's output, rounded down to a multiple of the network's stride.
         tta: whether to average over the eight flips and turns of each tile.
+        keep: what of a tile's probabilities (classes, h, w) is kept, (k, h, w): less is less memory.
         on_tile: told of progress.
     Yields:
-        Which rows, and their probabilities (classes, rows, W), that are the same for every `tile`.
+        Which rows, and what is kept of them, (k, rows, W), which is the same for every `tile`.
     """
     scale = scale_of(raster)
     network = segmenter.network
@@ -131,13 +133,17 @@ def probability_strips(
     total, done = tiling.count(raster.height, raster.width), 0
     for rows in tiling.rows(raster.height):
         strip = _rows(raster, tiling, rows)
-        found = np.empty((network.classes, rows.kept[1] - rows.kept[0], raster.width), np.float32)
+        found: Probabilities | None = None
         for columns in tiling.columns(raster.width):
             window = scale(tiling.cut_columns(strip, columns))
             seen = _averaged(network, window) if tta else _softmax(network, window)
-            found[:, :, columns.place] = seen[:, rows.inner, columns.inner]
+            kept = keep(seen[:, rows.inner, columns.inner])
+            if found is None:
+                found = np.empty((*kept.shape[:2], raster.width), np.float32)
+            found[:, :, columns.place] = kept
             done += 1
             on_tile(done, total)
+        assert found is not None
         yield rows.place, found
 
 
@@ -147,15 +153,17 @@ def probabilities(raster: Raster, segmenter: Segmenter, **options: Any) -> Proba
 
 
 def foreground(found: Probabilities) -> Probabilities:
-    """The probability of being no background, (H, W)."""
-    front: Probabilities = 1 - found[0] if len(found) > 2 else found[1]
+    """The probability of being no background, (H, W); of one plane alone, that plane."""
+    front: Probabilities = 1 - found[0] if len(found) > 2 else found[-1]
     return front
 
 
 def classes_of(found: Probabilities, threshold: float) -> NDArray[np.uint8]:
     """The class of each pixel, (H, W): background where all else is below the threshold, or the likeliest other."""
-    chosen = np.where(foreground(found) >= threshold, 1 + found[1:].argmax(axis=0), 0)
-    return chosen.astype(np.uint8)
+    inside = foreground(found) >= threshold
+    if len(found) < 3:
+        return inside.astype(np.uint8)
+    return np.where(inside, 1 + found[1:].argmax(axis=0), 0).astype(np.uint8)
 
 
 def only(found: Probabilities, wanted: Sequence[int]) -> Probabilities:
