@@ -81,10 +81,25 @@ def _channels(pairs: Sequence[MaskPair]) -> int:
     return most
 
 
+def statistics_told(run: RunFolder) -> str:
+    """Which statistics the best network takes for its normalisation, and what the others would have given."""
+    scores = [line["score"] for line in run.history() if "probes" in line.get("score", {})]
+    if not scores:
+        return ""
+    best = max(scores, key=lambda each: max(each["running"], each["probes"]))
+    own, running = best["probes"], best["running"]
+    if own > running:
+        return (
+            f"normalisation by each picture's own statistics: {own:.3f}, with those of training {running:.3f}"
+        )
+    return f"normalisation by the statistics of training: {running:.3f}, with each picture's own {own:.3f}"
+
+
 TRAINING = Training(
     command="train-segment",
     options=TrainSegmentOptions,
     prepare=prepare,
     metric=lambda options: "score" if options.metric == "auto" else options.metric,
     use=("segment", "IMAGE", "--weights"),
+    remark=statistics_told,
 )

@@ -47,6 +47,7 @@ class Training:
             what it returns makes the trainee of a run.
         metric: what the best score is called, of the options.
         use: words of the command that uses the result; the run's path comes after them.
+        remark: what else is worth a word at the end, of the run; "" for nothing.
     """
 
     command: str
@@ -54,6 +55,7 @@ class Training:
     prepare: Callable[[Mapping[str, Path], Any, Device], Callable[[RunFolder], Trainee]]
     metric: Callable[[Any], str]
     use: tuple[str, ...]
+    remark: Callable[[RunFolder], str] = lambda run: ""
 
 
 def start(
@@ -121,6 +123,8 @@ def _train(
     metric = training.metric(options)
     best = "" if result.best is None else f", best {metric} {result.best:.3f} on held-out pictures"
     console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
+    if remark := training.remark(run):
+        console.say(remark)
     if result.interrupted:
         again = shlex.join(["imgtool", training.command, "-o", str(run.path), "--resume"])
         console.say(f"To go on: {again}")
