@@ -50,7 +50,7 @@ ENDINGS = {"overlay": "-overlay.png", "svg": "-lines.svg", "sheet": "-sheet.png"
 @click.option("--thin", is_flag=True, help="Lines one pixel wide: keep only the crest of each edge.")
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1),
+    type=params.Share(),
     metavar="T",
     help="White where the probability reaches T, black elsewhere.",
 )
