@@ -296,7 +296,9 @@ def typed_by_user(*, but: Collection[str]) -> list[str]:
     for param in on_command_line(ctx):
         if str(param.name) not in but:
             given = ctx.params[str(param.name)]
-            words += [word for value in (given if param.multiple else [given]) for word in typed(param, value)]
+            words += [
+                word for value in (given if param.multiple else [given]) for word in typed(param, value)
+            ]
     return words
 
 
