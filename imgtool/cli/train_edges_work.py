@@ -22,7 +22,7 @@ from imgtool.imaging.picture import Picture
 from imgtool.nn.hed import HED
 from imgtool.options import EdgesOptions, TrainEdgesOptions
 from imgtool.runtime import processor
-from imgtool.runtime.device import Device, seed_everything, select_device
+from imgtool.runtime.device import Device, memory_told, seed_everything, select_device
 from imgtool.runtime.registry import WeightsFile, find_weights, registry
 from imgtool.tasks.edges import edges
 from imgtool.tasks.load import load_hed
@@ -37,11 +37,12 @@ TEACHER_OPTIONS = EdgesOptions(scales=(0.5, 1.0, 1.5))  # a teacher takes its ti
 def start(data: Path, path: Path, options: TrainEdgesOptions, machine: Mapping[str, Any]) -> int:
     """Begin a run; the exit code."""
     RunFolder.require_new(path)
-    options = replace(options, start=_lasting(options.start), teacher=_lasting(options.teacher))
+    teacher = None if options.teacher is None else _lasting(options.teacher)
+    options = replace(options, start=_lasting(options.start), teacher=teacher)
     # What is wrong with data or weights leaves no folder behind.
     work = _prepared(data, options, machine)
-    if options.teacher is not None:
-        load_hed(_weights(options.teacher), work.device)
+    if teacher is not None:
+        load_hed(_weights(teacher), work.device)
     run = RunFolder.new(
         path,
         {
@@ -116,7 +117,8 @@ def _prepared(
 
 
 def _train(run: RunFolder, work: _Work) -> int:
-    with run.locked():
+    smaller = f"--batch {max(1, work.options.batch // 2)} or a smaller --crop, in a new run"
+    with run.locked(), memory_told("out of memory; the last checkpoint is kept", hint=smaller):
         result = _fitted(run, work)
     best = "" if result.best is None else f", best ODS {result.best:.3f} on held-out pictures"
     console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
@@ -165,9 +167,9 @@ def _teacher_maps(
     return {pair.name: read_picture(run.teacher_map(pair.name)).pixels[..., 0] for pair in pairs}
 
 
-def _lasting(name: str | None) -> str | None:
+def _lasting(name: str) -> str:
     """Weights as a run may name them that goes on in another folder: a path from the root, a name as it is."""
-    if name is None or name == "random" or name in registry():
+    if name == "random" or name in registry():
         return name
     path = Path(name).expanduser()
     return str(path.absolute()) if path.exists() else name

@@ -192,6 +192,20 @@ def test_a_student_has_a_teacher_unless_told_otherwise(imgtool, data, folder):
     assert json.loads((folder / "run/options.json").read_text())["options"]["teacher"] is None
 
 
+def test_out_of_memory_is_one_line_and_keeps_the_checkpoint(imgtool, data, folder, monkeypatch):
+    imgtool("train-edges", "data", "-o", "run", *QUICK)
+
+    def full(self, number):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr("imgtool.tasks.train_edges.EdgesTrainee.batch", full)
+    before = (folder / "run/checkpoints/last.pt").read_bytes()
+    result = imgtool("train-edges", "-o", "run", "--resume", "--steps", "8")
+    assert result.code == 4
+    assert "the last checkpoint is kept. Try: --batch 1 or a smaller --crop" in result.stderr.splitlines()[-1]
+    assert (folder / "run/checkpoints/last.pt").read_bytes() == before
+
+
 def test_two_processes_do_not_train_in_one_folder(imgtool, data, folder):
     from imgtool.training.run_folder import RunFolder
 
