@@ -93,18 +93,20 @@ def train_edges_command(data: Path | None, output: Path, resume: bool, **values:
       imgtool train-edges BSDS500/data -o runs/lite --student
       imgtool train-edges -o runs/edges --resume
     """
-    from imgtool.cli.train_edges_work import go_on, start
-
     if resume:
         if data is not None:
             raise click.UsageError("--resume goes on with the data of the run; leave DATA away.")
         anew = _given_anew(click.get_current_context())
         processor.wait_passively()
+        from imgtool.cli.train_edges_work import go_on
+
         return go_on(output, anew)
     if data is None:
         raise click.UsageError("DATA is missing: a folder with images/ and groundTruth/.")
     options = options_of(values)
     processor.wait_passively()
+    from imgtool.cli.train_edges_work import start
+
     return start(data, output, options, values)
 
 
