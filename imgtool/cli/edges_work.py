@@ -80,9 +80,12 @@ class EdgesWork:
 
             return step_down(run, tiles, say=_say_smaller, hint=hint)
 
-    def _recipe(self, ingredient: Ingredient, options: EdgesOptions) -> dict[str, Any]:
-        """How an output is made."""
-        made = {name: self.values[name] for name in ("thin", "threshold", "invert", "bits")}
+    def _recipe(
+        self, ingredient: Ingredient, options: EdgesOptions, *, drawing: bool = False
+    ) -> dict[str, Any]:
+        """How an output is made; a drawing is thin anyway, and has no depth."""
+        names = ("threshold", "invert", *(() if drawing else ("thin", "bits")))
+        made = {name: self.values[name] for name in names}
         named = {"weights": self.values["weights"]} if self.values["weights"] in registry() else {}
         return self.session.recipe(ingredient, {**asdict(options), **made, **named})
 
@@ -95,10 +98,11 @@ class EdgesWork:
         options: EdgesOptions,
     ) -> None:
         """One map as a picture, or as lines where a drawing is asked for."""
-        recipe = self._recipe(ingredient, options)
-        format = job.format if job.to_stream else job.output.suffix[1:].lower()
-        if format == "svg":
+        recipe = self._recipe(ingredient, options, drawing=job.suffix == "svg")
+        if job.suffix == "svg":
             self.session.write_text(job, self._drawing(probabilities, job.source.stem, recipe))
+            if self.values["sidecar"]:
+                self.session.write_text_beside(job, ENDINGS["sidecar"], to_json(recipe) + "\n")
             return
         if self.values["thin"]:
             probabilities = thin_edges(probabilities)
@@ -152,7 +156,8 @@ class EdgesWork:
             drawn = Picture(overlay(picture.pixels, lines), picture.alpha)
             self.session.write_beside(job, ENDINGS["overlay"], drawn)
         if self.values["svg"]:
-            recipe = self._recipe(ingredient, replace(options, kind=next(iter(job.outputs))))
+            kind = next(iter(job.outputs))
+            recipe = self._recipe(ingredient, replace(options, kind=kind), drawing=True)
             drawing = self._drawing(probabilities, job.source.stem, recipe)
             self.session.write_text_beside(job, ENDINGS["svg"], drawing)
         if self.values["sheet"]:

@@ -58,7 +58,7 @@ class EdgeScores:
         ods: the best F with one threshold for all pictures.
         ods_threshold, ods_precision, ods_recall: where that is.
         ois: F when each picture has its own best threshold.
-        ap: average precision, the area under the curve where it is known.
+        ap: average precision, the area under the curve where it is known; 0 if that is a single point.
         r50: recall at a precision of 50 %; at the lowest threshold if precision never falls that low.
         precision, recall: (K,), the curve.
         thresholds: (K,), rising.
@@ -74,6 +74,11 @@ class EdgeScores:
     precision: Floats
     recall: Floats
     thresholds: Floats
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether the thresholds give more than one point, as `ap` needs."""
+        return len(np.unique(self.recall)) > 1
 
 
 def edge_thresholds(count: int = 99) -> Floats:

@@ -110,6 +110,20 @@ def test_drawing_by_its_name_or_to_stdout(edges, rerun, pictures):
     assert (pictures / "again.svg").read_text() == drawing
 
 
+def test_a_drawing_has_a_sidecar_too(edges, rerun, pictures):
+    assert edges("photo.png", "-o", "lines.svg", "--sidecar", "--thin").code == 0
+    assert "thin" not in json.loads((pictures / "lines.svg.json").read_text())["options"]
+    assert rerun("lines.svg.json", "again.svg").code == 0
+    assert (pictures / "again.svg").read_text() == (pictures / "lines.svg").read_text()
+    (pictures / "lines.svg").unlink()
+    assert "lines.svg.json exists" in edges("photo.png", "-o", "lines.svg", "--sidecar").error
+
+
+def test_lines_beside_a_deep_map_can_be_made_again(edges, rerun, pictures):
+    assert edges("photo.png", "--bits", "16", "--svg", "-o", "map.png").code == 0
+    assert rerun("map-lines.svg", "again.svg").code == 0
+
+
 def test_rerun_gives_the_same_bytes(edges, rerun, pictures):
     edges("photo.png", "--thin", "--scales", "0.5,1", "--tile", "32", "--invert")
     assert rerun("photo-edges.png", "again.png").code == 0
@@ -179,6 +193,9 @@ def test_tiny_pictures(edges, folder, save, size):
         (("--threshold", "2"), "0<=x<=1"),
         (("--kind", "side6"), "side6"),
         (("--threshold", "0.5", "--bits", "16"), "black and white"),
+        (("--threshold", "nan"), "'nan' is no number from 0 to 1"),
+        (("--bits", "16", "-o", "a.svg"), "--bits: lines in an .svg have no depth"),
+        (("--bits", "16", "--format", "svg"), "--bits: lines in an .svg have no depth"),
         (("--weights", "missing.safetensors"), "missing.safetensors"),
     ],
 )
