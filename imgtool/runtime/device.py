@@ -170,6 +170,12 @@ def require_memory(device: torch.device, needed: int, *, hint: str) -> None:
         )
 
 
+def has_memory(device: torch.device, needed: int) -> bool:
+    """Whether so many bytes can still be had; true where nobody knows."""
+    available = memory_available(device)
+    return available is None or needed <= available
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that memory ran out; not every allocator has a class of its own for it."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (

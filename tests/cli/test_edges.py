@@ -124,6 +124,22 @@ def test_lines_beside_a_deep_map_can_be_made_again(edges, rerun, pictures):
     assert rerun("map-lines.svg", "again.svg").code == 0
 
 
+def test_lines_that_take_too_much_memory_are_refused(edges, pictures, monkeypatch):
+    monkeypatch.setattr("imgtool.cli.edges_work.LINE_BYTES", 10**12)
+    result = edges("photo.png", "-o", "lines.svg", "--threshold", "0.3")
+    assert result.code == 4
+    assert "GB are free. Try: fewer lines by a higher --threshold" in result.error
+
+
+def test_memory_that_runs_out_while_writing_is_one_line(edges, pictures, monkeypatch):
+    def full(*_, **more):
+        raise MemoryError
+
+    monkeypatch.setattr("imgtool.cli.edges_work.levels", full)
+    result = edges("photo.png")
+    assert (result.code, "out of memory while it was written" in result.error) == (4, True)
+
+
 def test_rerun_gives_the_same_bytes(edges, rerun, pictures):
     edges("photo.png", "--thin", "--scales", "0.5,1", "--tile", "32", "--invert")
     assert rerun("photo-edges.png", "again.png").code == 0
