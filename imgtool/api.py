@@ -37,7 +37,7 @@ from imgtool.options import (
 from imgtool.runtime.device import Device, select_device
 from imgtool.runtime.registry import WeightsFile, find_weights
 from imgtool.tasks import stylize as task
-from imgtool.tasks.edges import edges as find_edges
+from imgtool.tasks.edges import edges_that_fit
 from imgtool.tasks.load import activations_name, load_hed, load_segmenter, load_vgg
 from imgtool.tasks.segment import classes_of, foreground, instances_of, probabilities
 from imgtool.tasks.style_objective import Style
@@ -182,7 +182,7 @@ def edges(
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "fp32", "bf16" or "fp16".
         weights: a name, a file or the folder of a training run.
-        **options: fields of `EdgesOptions`.
+        **options: fields of `EdgesOptions`; where memory does not suffice, `tile` is halved once.
     Raises:
         BadImage, OptionError, WeightsError, DeviceError: see `imgtool.errors`.
     Example:
@@ -193,7 +193,7 @@ def edges(
     chosen = select_device(device, precision)
     with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
         network = load_hed(find_weights(os.fspath(weights)), chosen)
-    result = find_edges(picture.pixels, given, network=network)
+    result, _ = edges_that_fit(picture.pixels, given, network=network)
     alpha = None if picture.alpha is None else to_image(picture.alpha)[0, 0].numpy()
     return EdgeMaps(result.maps, alpha)
 

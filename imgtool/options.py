@@ -241,6 +241,7 @@ class TrainEdgesOptions:
 STUDENT: dict[str, Any] = {
     "student": True,
     "start": "random",
+    "teacher": "hed",
     "widths": (16, 32, 64, 128, 128),
     "decoder": 16,
     "steps": 10_000,

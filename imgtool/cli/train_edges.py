@@ -13,6 +13,10 @@ from imgtool.options import EDGE_STARTS, STUDENT, TrainEdgesOptions
 from imgtool.runtime import processor
 
 STUDENTS = TrainEdgesOptions(**STUDENT)
+NO_TEACHER = "none"
+# What may be given anew to a run that goes on: when it ends, and how it is worked on.
+MACHINE = ("device", "precision", "threads", "score_every", "save_every")
+GIVEN_ANEW = ("steps", "time", *MACHINE)
 
 
 def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
@@ -33,11 +37,17 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
     help="The run's folder.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN where it stopped; its options hold.")
-@click.option("--student", is_flag=True, help="A narrow network from random numbers, for speed.")
+@click.option(
+    "--student", is_flag=True, help="A narrow network from random numbers, for speed; imitates a teacher."
+)
 @knob(
     "--start", type=click.Path(), metavar="|".join(EDGE_STARTS) + "|RUN|FILE", help="Weights to start from."
 )
-@click.option("--teacher", metavar="NAME|RUN|FILE", help="Also imitate the maps of these weights.")
+@click.option(
+    "--teacher",
+    metavar=f"NAME|RUN|FILE|{NO_TEACHER}",
+    help=f"Also imitate the maps of these weights.  [default: {NO_TEACHER}; {STUDENTS.teacher} for a student]",
+)
 @knob("--teacher-weight", type=float, help="Of imitation against the annotators' edges.")
 @knob("--steps", type=int, help="Steps in all.")
 @click.option(
@@ -80,21 +90,40 @@ def train_edges_command(data: Path | None, output: Path, resume: bool, **values:
     \b
     Examples:
       imgtool train-edges BSDS500/data -o runs/edges --time 1h
-      imgtool train-edges BSDS500/data -o runs/lite --student --teacher hed
+      imgtool train-edges BSDS500/data -o runs/lite --student
       imgtool train-edges -o runs/edges --resume
     """
-    from imgtool.cli.train_edges_work import go_on, start
-
     if resume:
         if data is not None:
             raise click.UsageError("--resume goes on with the data of the run; leave DATA away.")
+        anew = _given_anew(click.get_current_context())
         processor.wait_passively()
-        return go_on(output, values)
+        from imgtool.cli.train_edges_work import go_on
+
+        return go_on(output, anew)
     if data is None:
         raise click.UsageError("DATA is missing: a folder with images/ and groundTruth/.")
     options = options_of(values)
     processor.wait_passively()
+    from imgtool.cli.train_edges_work import start
+
     return start(data, output, options, values)
+
+
+def _given_anew(ctx: click.Context) -> dict[str, Any]:
+    """What was typed beside --resume, by parameter name.
+
+    Raises:
+        click.UsageError: an option that would make it another run.
+    """
+    typed = {str(option.name): option for option in params.on_command_line(ctx)}
+    for name, option in typed.items():
+        if name not in (*GIVEN_ANEW, "resume", "output"):
+            raise click.UsageError(
+                f"{option.opts[-1]} cannot change when a run goes on; leave it away, or begin another run "
+                "with DATA and another -o."
+            )
+    return {name: ctx.params[name] for name in typed if name in GIVEN_ANEW}
 
 
 def options_of(values: dict[str, Any]) -> TrainEdgesOptions:
@@ -109,6 +138,8 @@ def options_of(values: dict[str, Any]) -> TrainEdgesOptions:
         raise OptionError(
             "start", "a student starts from random numbers", hint="leave --student or --start away"
         )
+    if given.get("teacher") == NO_TEACHER:
+        given["teacher"] = None
     if "time" in given:
         given.setdefault("steps", None)
     return TrainEdgesOptions(**{**(STUDENT if values["student"] else {}), **given})

@@ -88,6 +88,8 @@ class HED(nn.Module):
             LookupError: these are not the weights of such a network.
         """
         widths = [tensors[f"conv{block}_1.weight"].shape[0] for block in range(1, BLOCKS + 1)]
+        if 0 in widths:
+            raise LookupError("a block has no channels")
         depths = [
             sum(f"conv{block}_{index}.weight" in tensors for index in range(1, len(tensors)))
             for block in range(1, BLOCKS + 1)

@@ -1,7 +1,7 @@
 """HED edge probabilities of a picture of any size."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from imgtool.imaging.tensors import to_image
 from imgtool.imaging.tiling import Tiling
 from imgtool.nn.hed import HED, OUTPUTS, STRIDE
 from imgtool.options import EdgesOptions
+from imgtool.runtime.device import has_memory, require_memory, step_down
 
 # Told of each tile that is done, and how many there are.
 OnTile = Callable[[int, int], None]
@@ -81,12 +82,65 @@ def memory_needed(size: tuple[int, int], options: EdgesOptions, network: HED) ->
         options: those of the task.
         network: the one that will be used.
     """
+    return _tile_bytes(size, options, network) + _picture_bytes(size, options)
+
+
+def _tile_bytes(size: tuple[int, int], options: EdgesOptions, network: HED) -> int:
     rows, columns = (min(options.tile, side) + 2 * network.reach for side in size)
     channels = network.widths[0] + network.decoder
     features = FEATURE_COPIES * channels * network.get_parameter("conv1_1.weight").dtype.itemsize
+    return rows * columns * features
+
+
+def _picture_bytes(size: tuple[int, int], options: EdgesOptions) -> int:
     largest = max(options.scales) ** 2
-    picture = size[0] * size[1] * (PICTURE_BYTES + 4 * len(options.kinds)) * max(1, largest)
-    return int(rows * columns * features + picture)
+    return int(size[0] * size[1] * (PICTURE_BYTES + 4 * len(options.kinds)) * max(1, largest))
+
+
+def edges_that_fit(
+    pixels: Samples,
+    options: EdgesOptions,
+    *,
+    network: HED,
+    on_tile: OnTile = lambda done, total: None,
+    on_smaller: Callable[[int], None] = lambda tile: None,
+) -> tuple[EdgesResult, EdgesOptions]:
+    """`edges`, in tiles of half the side if memory does not suffice for those that were asked for.
+
+    Args:
+        pixels: see `edges`.
+        options: see `EdgesOptions`.
+        network: see `edges`.
+        on_tile: told of progress.
+        on_smaller: told of a smaller tile before it is tried.
+    Returns:
+        The maps, and the options that they were made with.
+    Raises:
+        DeviceError: memory does not suffice for the smaller tiles either; its hint is the option that helps most.
+    """
+    device, size = network.mean.device, (pixels.shape[0], pixels.shape[1])
+    halved = replace(options, tile=max(STRIDE, options.tile // 2))
+    hint = _leaner(size, halved, network)
+    require_memory(device, memory_needed(size, halved, network), hint=hint)
+    tries = [options, halved]
+    if not has_memory(device, memory_needed(size, options, network)):
+        tries = [halved]
+        on_smaller(halved.tile)
+
+    def run(choice: EdgesOptions) -> tuple[EdgesResult, EdgesOptions]:
+        return edges(pixels, choice, network=network, on_tile=on_tile), choice
+
+    return step_down(run, tries, say=lambda choice: on_smaller(choice.tile), hint=hint)
+
+
+def _leaner(size: tuple[int, int], options: EdgesOptions, network: HED) -> str:
+    """The option that saves the most memory."""
+    smaller = options.tile // 2 // STRIDE * STRIDE
+    if smaller and _tile_bytes(size, options, network) > _picture_bytes(size, options):
+        return f"--tile {smaller}"
+    if max(options.scales) > 1:
+        return "--scales 1"
+    return "a single --kind" if len(options.kinds) > 1 else "a smaller picture"
 
 
 @torch.inference_mode()

@@ -6,12 +6,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from imgtool.errors import DeviceError
 from imgtool.imaging.thin import thin_edges
 from imgtool.nn.hed import HED
 from imgtool.options import EDGE_KINDS, EdgesOptions
+from imgtool.runtime import device
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import find_weights
-from imgtool.tasks.edges import edges
+from imgtool.tasks.edges import edges, edges_that_fit, memory_needed
 from imgtool.tasks.load import load_hed
 
 WIDTHS = (3, 4, 5, 6, 7)
@@ -104,6 +106,54 @@ def test_all_tensors_are_on_the_networks_device(decoder):
         with torch.device("cuda"):
             network = HED(WIDTHS, decoder=decoder, preprocessing="hed")
         assert network(torch.rand(1, 3, 32, 32, device="cuda")).device.type == "cuda"
+
+
+class TestMemory:
+    """`edges_that_fit`."""
+
+    SIZE = (90, 70)
+
+    def free(self, monkeypatch, options, more=0):
+        """So much memory as these options take."""
+        needed = memory_needed(self.SIZE, options, NETWORK)
+        monkeypatch.setattr(device, "memory_available", lambda _: needed + more)
+
+    def test_takes_the_smaller_tile_where_the_larger_is_known_not_to_fit(self, monkeypatch):
+        self.free(monkeypatch, EdgesOptions(tile=32))
+        told = []
+        result, options = edges_that_fit(
+            noise(*self.SIZE), EdgesOptions(tile=64), network=NETWORK, on_smaller=told.append
+        )
+        assert (told, options.tile) == ([32], 32)
+        assert result.maps["average"].shape == self.SIZE
+
+    def test_takes_it_once_memory_has_run_out(self, monkeypatch):
+        tried = []
+
+        def full(pixels, options, **more):
+            tried.append(options.tile)
+            if len(tried) == 1:
+                raise MemoryError
+            return edges(pixels, options, **more)
+
+        monkeypatch.setattr("imgtool.tasks.edges.edges", full)
+        _, options = edges_that_fit(noise(*self.SIZE), EdgesOptions(tile=64), network=NETWORK)
+        assert (tried, options.tile) == ([64, 32], 32)
+
+    @pytest.mark.parametrize(
+        ("options", "size", "hint"),
+        [
+            (EdgesOptions(tile=128), SIZE, "--tile 32"),
+            (EdgesOptions(tile=16), (5000, 5000), "a smaller picture"),
+            (EdgesOptions(tile=16, kind="all"), (5000, 5000), "a single --kind"),
+            (EdgesOptions(tile=16, kind="all", scales=(1, 1.5)), (5000, 5000), "--scales 1"),
+        ],
+    )
+    def test_says_which_option_helps(self, monkeypatch, options, size, hint):
+        monkeypatch.setattr(device, "memory_available", lambda _: 1000)
+        with pytest.raises(DeviceError, match="needs about") as caught:
+            edges_that_fit(np.broadcast_to(np.uint8(0), (*size, 3)), options, network=NETWORK)
+        assert caught.value.hint == hint
 
 
 class TestShippedDetector:
