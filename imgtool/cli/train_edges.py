@@ -7,16 +7,13 @@ from typing import Any
 
 import click
 
-from imgtool.cli import params
+from imgtool.cli import params, run_options
 from imgtool.errors import OptionError
 from imgtool.options import EDGE_STARTS, STUDENT, TrainEdgesOptions
 from imgtool.runtime import processor
 
 STUDENTS = TrainEdgesOptions(**STUDENT)
 NO_TEACHER = "none"
-# What may be given anew to a run that goes on: when it ends, and how it is worked on.
-MACHINE = ("device", "precision", "threads", "score_every", "save_every")
-GIVEN_ANEW = ("steps", "time", *MACHINE)
 
 
 def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
@@ -28,15 +25,7 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 
 @click.command("train-edges", short_help="Train an edge detector on photos and their ground truth.")
 @click.argument("data", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "-o",
-    "--output",
-    metavar="RUN",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The run's folder.",
-)
-@click.option("--resume", is_flag=True, help="Go on with the run in RUN where it stopped; its options hold.")
+@run_options.place
 @click.option(
     "--student", is_flag=True, help="A narrow network from random numbers, for speed; imitates a teacher."
 )
@@ -50,34 +39,14 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 )
 @knob("--teacher-weight", type=float, help="Of imitation against the annotators' edges.")
 @knob("--steps", type=int, help="Steps in all.")
-@click.option(
-    "--time",
-    type=params.Seconds(),
-    metavar="TIME",
-    help="End after 30m, 2h, … of training, if that is before --steps.",
-)
+@run_options.time
 @knob("--batch", type=int, help="Crops in a step.")
 @knob("--crop", type=int, help="Pixels of a crop's side.")
 @knob("--learning-rate", type=float, help="At its height.")
 @knob("--freeze", type=int, help="First blocks that stay as they are.")
 @knob("--threshold", type=float, help="Share of annotators above which a pixel is an edge.")
 @knob("--seed", type=int, help="Of the order of crops, their places, and random weights.")
-@click.option(
-    "--score-every",
-    type=click.IntRange(1),
-    metavar="N",
-    default=1000,
-    show_default=True,
-    help="Steps between two looks at DATA's val part.",
-)
-@click.option(
-    "--save-every",
-    type=params.Seconds(),
-    metavar="TIME",
-    default="60s",
-    show_default=True,
-    help="Time between two checkpoints.",
-)
+@run_options.pace(1000)
 @params.compute
 @params.talk
 def train_edges_command(data: Path | None, output: Path, resume: bool, **values: Any) -> int:
@@ -94,36 +63,20 @@ def train_edges_command(data: Path | None, output: Path, resume: bool, **values:
       imgtool train-edges -o runs/edges --resume
     """
     if resume:
-        if data is not None:
-            raise click.UsageError("--resume goes on with the data of the run; leave DATA away.")
-        anew = _given_anew(click.get_current_context())
+        anew = run_options.given_anew(click.get_current_context())
         processor.wait_passively()
-        from imgtool.cli.train_edges_work import go_on
+        from imgtool.cli.train_edges_work import TRAINING
+        from imgtool.cli.training import go_on
 
-        return go_on(output, anew)
+        return go_on(TRAINING, output, anew)
     if data is None:
         raise click.UsageError("DATA is missing: a folder with images/ and groundTruth/.")
     options = options_of(values)
     processor.wait_passively()
-    from imgtool.cli.train_edges_work import start
+    from imgtool.cli.train_edges_work import TRAINING
+    from imgtool.cli.training import start
 
-    return start(data, output, options, values)
-
-
-def _given_anew(ctx: click.Context) -> dict[str, Any]:
-    """What was typed beside --resume, by parameter name.
-
-    Raises:
-        click.UsageError: an option that would make it another run.
-    """
-    typed = {str(option.name): option for option in params.on_command_line(ctx)}
-    for name, option in typed.items():
-        if name not in (*GIVEN_ANEW, "resume", "output"):
-            raise click.UsageError(
-                f"{option.opts[-1]} cannot change when a run goes on; leave it away, or begin another run "
-                "with DATA and another -o."
-            )
-    return {name: ctx.params[name] for name in typed if name in GIVEN_ANEW}
+    return start(TRAINING, {"folder": data}, output, options, values)
 
 
 def options_of(values: dict[str, Any]) -> TrainEdgesOptions:
