@@ -1,8 +1,8 @@
 """A picture cut into overlapping tiles, mirrored at its own border and nowhere else, so that tiles add up exactly.
 
-A network sees the *padded* picture: the picture, at least `margin` mirrored pixels around it, and as many more at the
-right and bottom as make its sides multiples of `stride`. A tile is a window of that padded picture; what is kept
-of it lies at least `reach` from the window's inner edges, so that no kept value knows where the window ends.
+A network sees the *padded* picture: the picture, and as many mirrored pixels at the right and bottom as make its
+sides multiples of `stride`, and at least `least`. A tile is a window of that padded picture; what is kept of it lies
+at least `reach` from the window's inner edges, so that no kept value knows where the window ends.
 """
 
 from __future__ import annotations
@@ -65,15 +65,15 @@ class Tiling:
 
     Attributes:
         side: pixels of a tile's side in the result; rounded down to a multiple of `stride`, at least one of it.
-        margin: least width of the mirrored frame.
-        reach: how far an output can see.
+        reach: how far an output can see, a multiple of `stride`.
         stride: what sides of windows are multiples of.
+        least: of a window's sides, a multiple of `stride`.
     """
 
     side: int
-    margin: int
     reach: int
     stride: int
+    least: int
 
     def tiles(self, height: int, width: int) -> Iterator[Tile]:
         """The tiles of a picture, row by row; together they keep each pixel once."""
@@ -90,30 +90,30 @@ class Tiling:
         return max(self.stride, self.side // self.stride * self.stride)
 
     def _spans(self, length: int) -> Iterator[Span]:
-        padded = -(-(length + 2 * self.margin) // self.stride) * self.stride
+        padded = max(self.least, -(-length // self.stride) * self.stride)
         side = self._side()
         for first in range(0, length, side):
             last = min(first + side, length)
-            begin = max(0, (first + self.margin - self.reach) // self.stride * self.stride)
-            end = min(padded, -(-(last + self.margin) // self.stride) * self.stride + self.reach)
-            yield Span((begin, end), (first, last), first + self.margin - begin)
+            begin = max(0, first - self.reach)
+            end = min(padded, first + side + self.reach)
+            yield Span((begin, end), (first, last), first - begin)
 
     def cut(self, pixels: Samples, tile: Tile) -> Samples:
-        """What the network sees of a picture (H, W, ...) in a tile; the border is mirrored."""
-        rows = _mirrored(tile.rows.window, self.margin, pixels.shape[0])
-        columns = _mirrored(tile.columns.window, self.margin, pixels.shape[1])
+        """What the network sees of a picture (H, W, ...) in a tile."""
+        rows = _mirrored(tile.rows.window, pixels.shape[0])
+        columns = _mirrored(tile.columns.window, pixels.shape[1])
         seen: Samples = pixels[rows][:, columns]
         return seen
 
 
-def _mirrored(window: tuple[int, int], margin: int, length: int) -> NDArray[np.intp] | slice:
+def _mirrored(window: tuple[int, int], length: int) -> NDArray[np.intp] | slice:
     """Which of `length` pixels a window of the padded picture shows; the one at the border is not doubled."""
-    begin, end = window[0] - margin, window[1] - margin
-    if begin >= 0 and end <= length:
+    begin, end = window
+    if end <= length:
         return slice(begin, end)
     if length == 1:
         return np.zeros(end - begin, np.intp)
     period = 2 * (length - 1)
-    places = np.abs(np.arange(begin, end)) % period
+    places = np.arange(begin, end) % period
     mirrored: NDArray[np.intp] = np.minimum(places, period - places)
     return mirrored
