@@ -9,6 +9,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from imgtool.nn.vgg import PREPROCESSING, Preprocessing
+from imgtool.nn.winograd import WIDTH, Winograd
 
 BLOCKS = 5
 STRIDE = 16  # of the fifth block; heights and widths must be multiples of it,
@@ -160,6 +161,17 @@ class HED(nn.Module):
         image = image.flip(1) if self.bgr else image
         dtype = self.get_parameter("conv1_1.weight").dtype
         return image.to(dtype).contiguous(memory_format=torch.channels_last)
+
+    def quicken(self) -> None:
+        """Replace the wide convolutions by others that compute the same, faster on processors, without gradients.
+
+        In bf16 they round three times as coarsely. The tensors of the state get other names.
+        """
+        for name, module in list(self.named_children()):
+            if not isinstance(module, nn.Conv2d) or module.kernel_size != (3, 3):
+                continue
+            if min(module.in_channels, module.out_channels) >= WIDTH:
+                self.set_submodule(name, Winograd(module))
 
     def folded(self) -> "HED":
         """The same function without batch normalisation, for inference; a network of its own."""

@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional
 
 from imgtool.nn.hed import HED, OUTPUTS
+from imgtool.nn.winograd import Winograd
 
 SMALL = (4, 6, 8, 10, 12)
 
@@ -107,6 +108,19 @@ def test_folding_batch_norm_changes_nothing():
     folded = network.folded()
     assert not any("norm" in name for name in folded.state_dict())
     torch.testing.assert_close(folded(image), network(image), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("decoder", [0, 4])
+def test_quickened_it_computes_the_same(decoder):
+    torch.manual_seed(0)
+    network = HED((4, 128, 128, 10, 12), decoder=decoder).eval().requires_grad_(False)
+    image = torch.rand(1, 3, 48, 80)
+    slow = network(image)
+    network.quicken()
+    assert [name for name, module in network.named_children() if isinstance(module, Winograd)] == [
+        "conv2_2", "conv3_1", "conv3_2", "conv3_3"
+    ]  # fmt: skip
+    torch.testing.assert_close(network(image), slow, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("decoder", [0, 4])
