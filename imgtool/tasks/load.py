@@ -77,7 +77,9 @@ def load_hed(weights: WeightsFile, device: Device) -> HED:
 
 
 def for_inference(network: HED, device: Device) -> HED:
-    """An edge detector on its device, in its type, frozen."""
+    """An edge detector on its device, in its type, frozen and as fast as can be."""
+    if device.torch.type == "cpu":
+        network.quicken()
     for convolution in network.children():  # the normalisation before them stays fp32
         convolution.to(device.dtype)
     return network.requires_grad_(False).to(device.torch, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]

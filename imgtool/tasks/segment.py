@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imgtool.imaging.raster import Raster
-from imgtool.imaging.tiling import Span, ValidTiling
+from imgtool.imaging.tiling import Span, ValidTiling, cut_columns, mirrored
 from imgtool.nn.unet import UNet
 from imgtool.options import SegmentOptions
 
@@ -95,7 +95,6 @@ def tiling_of(network: UNet, tile: int, dtype: torch.dtype) -> ValidTiling:
     """How pictures are cut for a network that works in a type."""
     return ValidTiling(
         side=tile,
-        margin=network.halo,
         reach=network.halo,
         stride=network.stride,
         output_side=network.output_side,
@@ -132,10 +131,10 @@ def probability_strips(
     tiling = tiling_of(network, tile, segmenter.dtype)
     total, done = tiling.count(raster.height, raster.width), 0
     for rows in tiling.rows(raster.height):
-        strip = _rows(raster, tiling, rows)
+        strip = _rows(raster, rows)
         found: Probabilities | None = None
         for columns in tiling.columns(raster.width):
-            window = scale(tiling.cut_columns(strip, columns))
+            window = scale(cut_columns(strip, columns))
             seen = _averaged(network, window) if tta else _softmax(network, window)
             kept = keep(seen[:, rows.inner, columns.inner])
             if found is None:
@@ -240,28 +239,29 @@ def _renumbered(labels: NDArray[Any], min_area: int) -> NDArray[np.int32]:
     return renumbered
 
 
-def _rows(raster: Raster, tiling: ValidTiling, span: Span) -> NDArray[Any]:
+def _rows(raster: Raster, span: Span) -> NDArray[Any]:
     """What a row of tiles sees, mirrored above and below."""
-    places = tiling.rows_seen(span, raster.height)
+    places = mirrored(span.window, raster.height)
+    if isinstance(places, slice):
+        return raster.rows(places.start, places.stop)
     first = int(places.min())
     return raster.rows(first, int(places.max()) + 1)[places - first]
 
 
 def _probes(raster: Raster, network: UNet, scale: Scale) -> Tensor:
     """Four windows of a picture, in the middles of its quarters; their places do not depend on any tile."""
-    side = network.output_side(PROBE_SIDE)
-    tiling = tiling_of(network, side, torch.float32)
+    side = network.output_side(PROBE_SIDE) + 2 * network.halo
     found = []
-    for row in _quarters(raster.height, side):
-        strip = _rows(raster, tiling, Span((row, row + side + 2 * network.halo), (0, 0), 0))
-        for column in _quarters(raster.width, side):
-            window = Span((column, column + side + 2 * network.halo), (0, 0), 0)
-            found.append(scale(tiling.cut_columns(strip, window)))
+    for rows in _quarters(raster.height, side):
+        strip = _rows(raster, rows)
+        found += [scale(cut_columns(strip, columns)) for columns in _quarters(raster.width, side)]
     return torch.cat(found)
 
 
-def _quarters(length: int, side: int) -> Sequence[int]:
-    return [round(length * share - side / 2) for share in (0.25, 0.75)]
+def _quarters(length: int, side: int) -> list[Span]:
+    """Windows round one and three quarters of a side."""
+    begins = (round(length * share - side / 2) for share in (0.25, 0.75))
+    return [Span((begin, begin + side), (0, 0), 0) for begin in begins]
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ from PIL import Image
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from imgtool.errors import DeviceError
+from imgtool.imaging.tensors import to_image
 from imgtool.imaging.thin import thin_edges
 from imgtool.nn.hed import HED
 from imgtool.options import EDGE_KINDS, EdgesOptions
@@ -61,11 +62,31 @@ def test_any_size_comes_out_at_its_size(height, width, tile):
     assert 0 <= found.min() <= found.max() <= 1
 
 
-def test_a_plain_picture_has_the_same_probability_up_to_its_border():
-    """Zeros around the picture would draw a frame; the second block sees 8 pixels far, less than the margin."""
-    maps = edges(np.full((70, 90, 3), 200, np.uint8), EdgesOptions(kind="all"), network=NETWORK).maps
-    for kind in ("side1", "side2"):
-        assert np.ptp(maps[kind]) <= 1e-6, kind
+COLORS = [(128, 128, 128), (255, 255, 255), (0, 0, 0), (0, 0, 255), (40, 200, 90), (123, 117, 104)]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (70, 90), (33, 200)])
+@pytest.mark.parametrize("decoder", [0, 3])
+def test_a_plain_picture_has_no_edge_whatever_the_network_says(decoder, size):
+    pixels = np.full((*size, 3), (123, 117, 104), np.uint8)
+    options = EdgesOptions(kind="all", tile=64, scales=(0.5, 1.0, 1.5))
+    for kind, found in edges(pixels, options, network=network_of(decoder)).maps.items():
+        assert found.max() < 1e-6, kind
+
+
+def test_answers_fade_only_where_a_picture_is_plain():
+    """A step of two levels is drawn weaker than the network says; one of eight, and what lies around it, is not."""
+    pixels = np.full((96, 96, 3), 100, np.uint8)
+    found = {}
+    for levels in (2, 8, 16):
+        pixels[:, 48:] = 100 + levels
+        with torch.inference_mode():
+            says = torch.sigmoid(NETWORK(to_image(pixels)))[0, 5].numpy()
+        found[levels] = edges(pixels, EdgesOptions(kind="fuse"), network=NETWORK).maps["fuse"] / says
+    assert found[2][:, 40:56] == pytest.approx(0.25, abs=1e-5)
+    assert found[8][:, 40:56] == pytest.approx(1, abs=1e-5)
+    assert found[16][:, 40:56] == pytest.approx(1, abs=1e-5)
+    assert found[16][:, :8] == pytest.approx(0, abs=1e-6)
 
 
 def test_average_is_of_the_fusion_and_the_sides():
@@ -156,6 +177,15 @@ class TestMemory:
         assert caught.value.hint == hint
 
 
+@pytest.mark.weights
+@pytest.mark.parametrize("color", COLORS)
+def test_a_plain_picture_has_no_edge_by_the_published_weights(color):
+    network = load_hed(find_weights("hed"), Device(torch.device("cpu"), torch.float32, "test"))
+    pixels = np.full((53, 70, 3), color, np.uint8)
+    for kind, found in edges(pixels, EdgesOptions(kind="all"), network=network).maps.items():
+        assert found.max() < 0.05, kind
+
+
 class TestShippedDetector:
     """`hed-lite`, as every user has it."""
 
@@ -164,9 +194,7 @@ class TestShippedDetector:
     def lite(cls):
         return load_hed(find_weights("hed-lite"), Device(torch.device("cpu"), torch.float32, "test"))
 
-    @pytest.mark.parametrize(
-        "color", [(128, 128, 128), (255, 255, 255), (0, 0, 0), (0, 0, 255), (40, 200, 90)]
-    )
+    @pytest.mark.parametrize("color", COLORS)
     def test_a_plain_picture_has_no_edge_and_no_frame(self, lite, color):
         pixels = np.full((97, 130, 3), color, np.uint8)
         for kind, found in edges(pixels, EdgesOptions(kind="all"), network=lite).maps.items():
