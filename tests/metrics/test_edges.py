@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
@@ -129,3 +131,18 @@ def test_empty_map_scores_nothing():
 
 def test_thresholds_are_the_benchmarks():
     assert edge_thresholds() == pytest.approx(np.linspace(0.01, 0.99, 99))
+
+
+def test_memory_does_not_grow_with_the_thresholds():
+    """All masks at once would take a byte a pixel each."""
+    lines = np.zeros((1200, 1200), np.float32)
+    lines[600, ::40] = np.linspace(0.01, 1, 30)
+    peaks = []
+    for count in (5, 99):
+        tracemalloc.start()
+        edge_counts(
+            lines, lines[None] > 0.5, edge_thresholds(count), skeleton=lambda mask: mask, max_distance=0.001
+        )
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 10 * lines.size, peaks
