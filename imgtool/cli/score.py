@@ -60,7 +60,7 @@ def edges_command(predicted: Path, truth: Path, output: Path | None, force: bool
             raise click.UsageError(f"{printable(folder)} {found}, expected a folder.")
     if output is not None:
         _require_free(output, force)
-    from imgtool.cli.score_work import score
+    from imgtool.cli.score_edges_work import score
 
     score(predicted, truth, output=output, **values)
 
