@@ -1,7 +1,7 @@
 """What `imgtool score masks` does: pair files, look at them all, learn what values mean, score, tell, report."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -84,6 +84,10 @@ class Pair:
     def name(self) -> str:
         """The prediction's name without its suffix."""
         return self.predicted.stem
+
+
+# A pair as a picture of what is right and wrong, (H, W, 3).
+Drawn = Callable[[Pair], NDArray[np.uint8]]
 
 
 def score(
@@ -195,9 +199,7 @@ def _meaning(
     return Meaning(coding, sense, regions=regions, invert=invert)
 
 
-def _scored(
-    pairs: Sequence[Pair], meaning: Meaning, workers: int
-) -> tuple[Told, "partial[NDArray[np.uint8]]"]:
+def _scored(pairs: Sequence[Pair], meaning: Meaning, workers: int) -> tuple[Told, Drawn]:
     """The scores in words, and a function that draws a pair."""
     with console.progress("Scoring") as on_progress, processes(workers) as spread:
 
@@ -281,9 +283,7 @@ def _described(coding: Coding, guessed: bool) -> str:
     return text
 
 
-def _blocks(
-    told: Told, pairs: Sequence[Pair], drawn: "partial[NDArray[np.uint8]]", meaning: Meaning
-) -> list[Block]:
+def _blocks(told: Told, pairs: Sequence[Pair], drawn: Drawn, meaning: Meaning) -> list[Block]:
     """The report."""
     ranked = sorted(zip(pairs, told.images, strict=True), key=lambda each: each[1][told.worst_by])
     title = told.columns[told.worst_by]
