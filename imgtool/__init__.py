@@ -5,15 +5,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imgtool.api import edges, stylize
+    from imgtool.api import edges, segment, stylize
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "edges", "stylize"]
+__all__ = ["__version__", "edges", "segment", "stylize"]
 
 STARTED = time.monotonic() - time.process_time()  # What `--time` counts from: Python itself took a while
 
 # Public functions and where they live; loaded on first use, so that `import imgtool` costs nothing.
-_PUBLIC = {"edges": "imgtool.api", "stylize": "imgtool.api"}
+_PUBLIC = {"edges": "imgtool.api", "segment": "imgtool.api", "stylize": "imgtool.api"}
 
 
 def __getattr__(name: str) -> Any:

@@ -17,18 +17,29 @@ from torch import Tensor
 
 from imgtool.errors import BadImage, Diverged, OptionError
 from imgtool.imaging.color import luma
-from imgtool.imaging.io import from_pillow, read_picture, write_picture
+from imgtool.imaging.io import MAX_PIXELS, from_pillow, read_picture, write_picture
+from imgtool.imaging.labels import palette
 from imgtool.imaging.levels import levels
 from imgtool.imaging.picture import Picture
+from imgtool.imaging.raster import Raster, open_raster, raster_of
 from imgtool.imaging.tensors import resize, to_image, to_picture
 from imgtool.imaging.thin import thin_edges
 from imgtool.nn.vgg import VGG
-from imgtool.options import EDGE_WEIGHTS, INITS, STYLE_NETWORKS, EdgesOptions, StylizeOptions
+from imgtool.options import (
+    EDGE_WEIGHTS,
+    INITS,
+    SEGMENT_WEIGHTS,
+    STYLE_NETWORKS,
+    EdgesOptions,
+    SegmentOptions,
+    StylizeOptions,
+)
 from imgtool.runtime.device import Device, select_device
 from imgtool.runtime.registry import WeightsFile, find_weights
 from imgtool.tasks import stylize as task
-from imgtool.tasks.edges import edges as find_edges
-from imgtool.tasks.load import activations_name, load_hed, load_vgg
+from imgtool.tasks.edges import edges_that_fit
+from imgtool.tasks.load import activations_name, load_hed, load_segmenter, load_vgg
+from imgtool.tasks.segment import classes_of, foreground, instances_of, probabilities
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult
 
@@ -171,7 +182,7 @@ def edges(
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "fp32", "bf16" or "fp16".
         weights: a name, a file or the folder of a training run.
-        **options: fields of `EdgesOptions`.
+        **options: fields of `EdgesOptions`; where memory does not suffice, `tile` is halved once.
     Raises:
         BadImage, OptionError, WeightsError, DeviceError: see `imgtool.errors`.
     Example:
@@ -182,9 +193,98 @@ def edges(
     chosen = select_device(device, precision)
     with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
         network = load_hed(find_weights(os.fspath(weights)), chosen)
-    result = find_edges(picture.pixels, given, network=network)
+    result, _ = edges_that_fit(picture.pixels, given, network=network)
     alpha = None if picture.alpha is None else to_image(picture.alpha)[0, 0].numpy()
     return EdgeMaps(result.maps, alpha)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What is where in a picture.
+
+    Attributes:
+        probabilities: of each class, (classes, H, W) fp32 in [0, 1].
+        classes: their names; the first is background.
+        threshold: of the probability of being no background.
+        objects: whether the second class is the inside of objects, and the third their rim.
+    """
+
+    probabilities: NDArray[np.float32]
+    classes: tuple[str, ...]
+    threshold: float
+    objects: bool
+
+    @property
+    def foreground(self) -> NDArray[np.float32]:
+        """The probability of being no background, (H, W)."""
+        return foreground(self.probabilities)
+
+    def mask(self) -> NDArray[np.uint8]:
+        """The class of each pixel, (H, W); of objects, 1 in each of them."""
+        mask = classes_of(self.probabilities, self.threshold)
+        return np.minimum(mask, 1) if self.objects else mask
+
+    def instances(self, min_area: int = SegmentOptions.min_area) -> NDArray[np.int32]:
+        """The objects by number, (H, W), 0 outside of them; those below `min_area` pixels are left out."""
+        return instances_of(self.probabilities, self.threshold, objects=self.objects, min_area=min_area)
+
+    def to_pil(self) -> Image.Image:
+        """The mask to look at: white on black, or a colour for each of several classes."""
+        mask = self.mask()
+        if self.objects or len(self.classes) == 2:
+            return Image.fromarray(mask * np.uint8(255))
+        image = Image.fromarray(mask)
+        image.putpalette(palette(len(self.classes)).tobytes())
+        return image
+
+
+def segment(
+    image: PictureLike,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    weights: str | os.PathLike[str] = SEGMENT_WEIGHTS[0],
+    **options: Any,
+) -> Segmentation:
+    """Find the cells of a picture, or what else a model was trained for, as `imgtool segment` does.
+
+    Args:
+        image: of any size; an array may also be (H, W) or (H, W, C) of any number type.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: "auto", "fp32", "bf16" or "fp16".
+        weights: a name, a file or the folder of a training run.
+        **options: `threshold`, `tta` and `tile` of `SegmentOptions`.
+    Raises:
+        BadImage, OptionError, WeightsError, DeviceError: see `imgtool.errors`.
+    Example:
+        >>> segment("photo.jpg").to_pil().save("mask.png")  # doctest: +SKIP
+    """
+    given = SegmentOptions(**options)
+    chosen = select_device(device, precision)
+    with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
+        segmenter = load_segmenter(find_weights(os.fspath(weights)), chosen)
+    threshold = segmenter.threshold if given.threshold is None else given.threshold
+    with _raster(image) as raster:
+        try:
+            seen = raster.with_channels(segmenter.network.channels)
+        except ValueError as error:
+            raise BadImage("image", f"{error} by the model") from error
+        found = probabilities(seen, segmenter, tile=given.tile, tta=given.tta)
+    return Segmentation(found, segmenter.classes, threshold, segmenter.objects)
+
+
+def _raster(given: PictureLike) -> Raster:
+    """What was given, with all its channels."""
+    if isinstance(given, str | os.PathLike):
+        return open_raster(given, max_pixels=MAX_PIXELS)
+    if isinstance(given, np.ndarray):
+        if given.ndim not in (2, 3) or 0 in given.shape or given.dtype.kind not in "uifb":
+            raise BadImage(
+                "image", f"an array of {given.shape} {given.dtype}, expected numbers (H, W) or (H, W, C)"
+            )
+        return raster_of(given)
+    picture = _picture(given, "image")
+    return raster_of(picture.pixels[..., :1] if picture.is_gray else picture.pixels)
 
 
 def load_style_network(
@@ -328,4 +428,4 @@ def _stylized(result: StylizeResult, photo: Picture) -> Stylized:
     return Stylized(result.image, alpha, result.steps, result.history, result.seconds)
 
 
-__all__ = ["EdgeMaps", "PictureLike", "Stylized", "edges", "stylize"]
+__all__ = ["EdgeMaps", "PictureLike", "Segmentation", "Stylized", "edges", "segment", "stylize"]

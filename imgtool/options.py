@@ -241,6 +241,7 @@ class TrainEdgesOptions:
 STUDENT: dict[str, Any] = {
     "student": True,
     "start": "random",
+    "teacher": "hed",
     "widths": (16, 32, 64, 128, 128),
     "decoder": 16,
     "steps": 10_000,
@@ -265,7 +266,7 @@ class SegmentOptions:
     threshold: float | None = None  # of the probability that a pixel is no background; None: the model's own
     tta: bool = False  # average over the eight flips and turns
     min_area: int = 16  # pixels of an instance; smaller ones are specks
-    tile: int = 768  # pixels of a tile's side; larger ones are faster and take more memory
+    tile: int = 640  # pixels of a tile's side; larger ones are faster and take more memory
 
     def __post_init__(self) -> None:
         for kind in self.kind:

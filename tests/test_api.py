@@ -15,6 +15,7 @@ from imgtool.imaging.tensors import to_image
 from imgtool.nn.hed import HED
 from imgtool.options import StylizeOptions
 from imgtool.runtime.checkpoints import save_tensors
+from imgtool.tasks import edges as tasks
 from imgtool.tasks.stylize import StylizeResult
 
 SMALL = {
@@ -247,6 +248,19 @@ class TestEdges:
         assert len(found.maps) == 7
         assert found.probabilities.shape == found.thinned().shape == (9, 7)
         assert found.alpha is None
+
+    def test_memory_that_runs_out_halves_the_tile(self, detector, monkeypatch):
+        tried = []
+
+        def full(pixels, options, **more):
+            tried.append(options.tile)
+            if len(tried) == 1:
+                raise MemoryError
+            return tasks.EdgesResult({"average": np.zeros(pixels.shape[:2], np.float32)})
+
+        monkeypatch.setattr(tasks, "edges", full)
+        assert imgtool.edges(np.zeros((9, 7, 3), np.uint8), weights=detector).probabilities.shape == (9, 7)
+        assert tried == [512, 256]
 
     def test_unknown_kind(self, detector):
         with pytest.raises(OptionError, match="kind"):

@@ -8,7 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
+
+from imgtool.cli.main import cli
+from imgtool.cli.settings import by_full_name
 
 HEAVY = {"torch", "torchvision", "numpy", "rich", "PIL", "skimage", "safetensors", "unearth", "httpx2"}
 
@@ -31,8 +35,8 @@ for arguments, environment in json.loads(sys.argv[1]):
     print(json.dumps([arguments, code, out.buffer.getvalue().decode(), err.getvalue(), heavy]))
 """
 
-COMMANDS = ("stylize", "weights", "inspect", "rerun", "doctor")
-SUBCOMMANDS = ("list", "show", "fetch", "verify", "path", "rm", "export")
+GROUPS = [name for name, command in cli.commands.items() if isinstance(command, click.Group)]
+COMMANDS = [*cli.commands, *by_full_name(cli.commands)]
 PICTURES = ("photo.png", "painting.png")
 
 
@@ -62,15 +66,14 @@ def test_help_version_and_completion(folder):
         (["--help"], {}),
         (["--version"], {}),
         ([], {}),
-        (["weights"], {}),
-        *(([name, "--help"], {}) for name in COMMANDS),
-        *((["weights", name, "--help"], {}) for name in SUBCOMMANDS),
+        *(([name], {}) for name in GROUPS),
+        *(([*name.split(), "--help"], {}) for name in COMMANDS),
         ([], complete),
         ([], {"_IMGTOOL_COMPLETE": "fish_source"}),
     ]
     for arguments, code, out, err, heavy in outcomes(folder, *lines):
         assert heavy == [], arguments
-        expected = 2 if arguments in ([], ["weights"]) and err else 0
+        expected = 2 if err and arguments in ([], *([name] for name in GROUPS)) else 0
         assert code == expected, (arguments, err)
         assert out or "Usage: imgtool" in err
 
@@ -104,6 +107,16 @@ def test_refusals(folder):
         (["photo.png"], {}),
         (["stylize", *PICTURES], {"IMGTOOL_STYLIZE_SIZE": "-1"}),
         (["rerun", "out.png"], {}),
+        (["edges", "photo.png", "--scales", "0"], {}),
+        (["edges", "photo.png", "--threshold", "nan"], {}),
+        (["train-edges", ".", "-o", "run", "--crop", "50"], {}),
+        (["train-edges", ".", "-o", "run", "--save-every", "nan"], {}),
+        (["train-edges", "-o", "run", "--resume", "--batch", "4"], {}),
+        (["train-edges", "-o", "run"], {}),
+        (["score", "edgs"], {}),
+        (["score", "edges", "gone", "."], {}),
+        (["score", "edges", ".", ".", "-o", "report.pdf"], {}),
+        (["score", "edges", ".", "."], {"IMGTOOL_SCORE_EDGES_THRESHOLDS": "0"}),
     ]
     for arguments, code, out, err, heavy in outcomes(folder, *lines):
         assert heavy == [], arguments

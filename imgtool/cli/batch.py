@@ -52,6 +52,11 @@ class Job:
         """Whether the result goes to stdout."""
         return str(self.output) == STREAM
 
+    @property
+    def suffix(self) -> str:
+        """The format of the output, in lower case and without a dot; of the first one of several."""
+        return self.format if self.to_stream else self.output.suffix[1:].lower()
+
     def beside(self, ending: str) -> Path:
         """A further file: for `out.jpg`, "-sheet.png" means `out-sheet.png` and ".json" `out.jpg.json`."""
         stem = self.output.name if ending.startswith(".") else self.output.stem

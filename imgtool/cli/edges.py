@@ -50,7 +50,7 @@ ENDINGS = {"overlay": "-overlay.png", "svg": "-lines.svg", "sheet": "-sheet.png"
 @click.option("--thin", is_flag=True, help="Lines one pixel wide: keep only the crest of each edge.")
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1),
+    type=params.Share(),
     metavar="T",
     help="White where the probability reaches T, black elsewhere.",
 )
@@ -75,8 +75,8 @@ ENDINGS = {"overlay": "-overlay.png", "svg": "-lines.svg", "sheet": "-sheet.png"
 def edges_command(pictures: tuple[str, ...], **values: Any) -> int:
     """Find the edges of IMAGE as a person would draw them, after HED (Xie & Tu 2015).
 
-    The map is white where an edge is likely. A name that ends in .svg gets black lines instead, from --threshold on
-    (0.3 unless given), on white or, with --invert, on nothing.
+    The map is white where an edge is likely. A name that ends in .svg gets black lines instead, thinned, from
+    --threshold on (0.3 unless given), on white or, with --invert, on nothing.
 
     \b
     Examples:
@@ -93,6 +93,11 @@ def edges_command(pictures: tuple[str, ...], **values: Any) -> int:
     )
     kinds = options.kinds
     jobs, skipped = batch.plan(pictures, choice, command="edges", kinds=kinds, formats=FORMATS)
+    if values["bits"] == "16" and any(job.suffix == "svg" for job in jobs):
+        with settings.origins_told(click.get_current_context()):
+            raise OptionError(
+                "bits", "lines in an .svg have no depth", hint="leave --bits away, or -o NAME.png"
+            )
     processor.wait_passively()
     from imgtool.cli.edges_work import EdgesWork
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+import torch
+
 from imgtool.cli.batch import Job
 from imgtool.cli.console import console
 from imgtool.cli.edges import ENDINGS
@@ -15,12 +17,13 @@ from imgtool.imaging.picture import Picture, Samples, to_8_bits, to_16_bits
 from imgtool.imaging.recipes import to_json
 from imgtool.imaging.thin import thin_edges
 from imgtool.options import EdgesOptions
-from imgtool.runtime.device import require_memory, step_down
+from imgtool.runtime.device import memory_told, require_memory
 from imgtool.runtime.registry import registry
-from imgtool.tasks.edges import Probabilities, edges, memory_needed
+from imgtool.tasks.edges import Probabilities, edges_that_fit
 from imgtool.tasks.load import load_hed
 
 LINE_THRESHOLD = 0.3  # of lines in a drawing, unless --threshold says otherwise
+LINE_BYTES = 310  # for each pixel of the lines, while they are traced: measured 270 to 300
 MIN_LINE_PX = 8  # what is shorter is a speck
 CANNY_HEIGHT = 512  # of the picture that Canny sees for a sheet, where its lines would vanish by shrinking
 
@@ -45,9 +48,11 @@ class EdgesWork:
         began = time.monotonic()
         picture, ingredient = self.session.read(job.source, "pictures")
         options, maps = self._found(job, picture)
-        self._write_beside(job, picture, maps[next(iter(job.outputs))], ingredient, options)
-        for kind in job.outputs:
-            self._write(job.of(kind), maps.pop(kind), picture.alpha, ingredient, replace(options, kind=kind))
+        with memory_told("out of memory while it was written", hint="a smaller picture"):
+            self._write_beside(job, picture, maps[next(iter(job.outputs))], ingredient, options)
+            for kind in job.outputs:
+                one = replace(options, kind=kind)
+                self._write(job.of(kind), maps.pop(kind), picture.alpha, ingredient, one)
         seconds = time.monotonic() - began
         console.say(f"{job}: {picture.width}x{picture.height}, {seconds:.2f} s")
         return {
@@ -59,30 +64,22 @@ class EdgesWork:
 
     def _found(self, job: Job, picture: Picture) -> tuple[EdgesOptions, dict[str, Probabilities]]:
         """The maps of the job's kinds, and the options they were made with."""
-        device = self.session.device.torch
-        tiles = [max(16, self.options.tile), max(16, self.options.tile // 2)]
-        hint = f"--tile {max(16, tiles[1] // 2 // 16 * 16)}"
-        smallest = replace(self.options, tile=tiles[1])
-        require_memory(
-            device, memory_needed((picture.height, picture.width), smallest, self.network), hint=hint
-        )
         with console.progress(job.source.stem) as on_progress:
+            result, options = edges_that_fit(
+                picture.pixels,
+                self.options,
+                network=self.network,
+                on_tile=lambda done, total: on_progress(done, total, ""),
+                on_smaller=lambda tile: console.warn(f"memory does not suffice; with --tile {tile}"),
+            )
+        return options, dict(result.maps)
 
-            def run(tile: int) -> tuple[EdgesOptions, dict[str, Probabilities]]:
-                options = replace(self.options, tile=tile)
-                result = edges(
-                    picture.pixels,
-                    options,
-                    network=self.network,
-                    on_tile=lambda done, total: on_progress(done, total, ""),
-                )
-                return options, dict(result.maps)
-
-            return step_down(run, tiles, say=_say_smaller, hint=hint)
-
-    def _recipe(self, ingredient: Ingredient, options: EdgesOptions) -> dict[str, Any]:
-        """How an output is made."""
-        made = {name: self.values[name] for name in ("thin", "threshold", "invert", "bits")}
+    def _recipe(
+        self, ingredient: Ingredient, options: EdgesOptions, *, drawing: bool = False
+    ) -> dict[str, Any]:
+        """How an output is made; a drawing is thin anyway, and has no depth."""
+        names = ("threshold", "invert", *(() if drawing else ("thin", "bits")))
+        made = {name: self.values[name] for name in names}
         named = {"weights": self.values["weights"]} if self.values["weights"] in registry() else {}
         return self.session.recipe(ingredient, {**asdict(options), **made, **named})
 
@@ -95,10 +92,11 @@ class EdgesWork:
         options: EdgesOptions,
     ) -> None:
         """One map as a picture, or as lines where a drawing is asked for."""
-        recipe = self._recipe(ingredient, options)
-        format = job.format if job.to_stream else job.output.suffix[1:].lower()
-        if format == "svg":
+        recipe = self._recipe(ingredient, options, drawing=job.suffix == "svg")
+        if job.suffix == "svg":
             self.session.write_text(job, self._drawing(probabilities, job.source.stem, recipe))
+            if self.values["sidecar"]:
+                self.session.write_text_beside(job, ENDINGS["sidecar"], to_json(recipe) + "\n")
             return
         if self.values["thin"]:
             probabilities = thin_edges(probabilities)
@@ -119,8 +117,10 @@ class EdgesWork:
 
         threshold = self.values["threshold"]
         level = LINE_THRESHOLD if threshold is None else threshold
-        lines = pruned(skeleton(thin_edges(probabilities) >= max(level, 1e-6)))
-        paths = trace(lines, min_pixels=MIN_LINE_PX)
+        lines = skeleton(thin_edges(probabilities) >= max(level, 1e-6))
+        needed = LINE_BYTES * int(lines.sum())
+        require_memory(torch.device("cpu"), needed, hint="fewer lines by a higher --threshold")
+        paths = trace(pruned(lines), min_pixels=MIN_LINE_PX)
         height, width = probabilities.shape
         return svg(
             simplify(paths),
@@ -152,7 +152,8 @@ class EdgesWork:
             drawn = Picture(overlay(picture.pixels, lines), picture.alpha)
             self.session.write_beside(job, ENDINGS["overlay"], drawn)
         if self.values["svg"]:
-            recipe = self._recipe(ingredient, replace(options, kind=next(iter(job.outputs))))
+            kind = next(iter(job.outputs))
+            recipe = self._recipe(ingredient, replace(options, kind=kind), drawing=True)
             drawing = self._drawing(probabilities, job.source.stem, recipe)
             self.session.write_text_beside(job, ENDINGS["svg"], drawing)
         if self.values["sheet"]:
@@ -165,7 +166,3 @@ class EdgesWork:
                 ("HED", Picture.gray(levels(probabilities))),
             ]
             self.session.write_beside(job, ENDINGS["sheet"], draw_sheet(panels))
-
-
-def _say_smaller(tile: int) -> None:
-    console.warn(f"out of memory; once more with --tile {tile}")

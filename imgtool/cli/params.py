@@ -3,6 +3,7 @@
 A parameter is called as its long option is, so that settings and recipes can name it as it is typed.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,13 +33,30 @@ class Seconds(ParamType):
     UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}  # noqa: RUF012
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds as a number."""
+        """Seconds as a finite number from 0 on."""
         text = str(value).strip().lower()
         unit = self.UNITS.get(text[-1:])
         try:
-            return float(text[:-1]) * unit if unit else float(text)
+            seconds = float(text[:-1]) * unit if unit else float(text)
         except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
             self.fail(f"{value!r} is no time; write 60s, 5m or 1h.", param, ctx)
+        return seconds
+
+
+class Share(click.FloatRange):
+    """A number from 0 to 1; Click's own range lets NaN pass, which is neither below nor above anything."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number from 0 to 1.", param, ctx)
+        return number
 
 
 class Numbers(ParamType):
@@ -301,10 +319,21 @@ def typed_by_user(*, but: Collection[str]) -> list[str]:
     """The options of the running command that stood on its command line, but for some by parameter name."""
     ctx = click.get_current_context()
     words = []
-    for param in ctx.command.params:
-        name = str(param.name)
-        on_line = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if isinstance(param, click.Option) and on_line and name in ctx.params and name not in but:
-            values = ctx.params[name] if param.multiple else [ctx.params[name]]
-            words += [word for value in values for word in typed(param, value)]
+    for param in on_command_line(ctx):
+        if str(param.name) not in but:
+            given = ctx.params[str(param.name)]
+            words += [
+                word for value in (given if param.multiple else [given]) for word in typed(param, value)
+            ]
     return words
+
+
+def on_command_line(ctx: click.Context) -> list[click.Option]:
+    """The options with a value that stood on the command line, not in the environment or in a file."""
+    return [
+        param
+        for param in ctx.command.params
+        if isinstance(param, click.Option)
+        and param.name in ctx.params
+        and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    ]

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from imgtool.cli import params
-from imgtool.cli.sources import exists, is_file, is_folder
+from imgtool.cli.sources import STREAM, exists, is_file, is_folder
 from imgtool.files import check_writable, printable
 
 HTML = (".html", ".htm")
@@ -119,8 +119,11 @@ def masks_command(predicted: Path, truth: Path, output: Path | None, force: bool
 
 def _require_free(output: Path, force: bool) -> None:
     """Refuse a report that could not be written, before the work that fills it."""
+    if str(output) == STREAM:
+        raise click.UsageError("a report is a file, and stdout has the scores; use -o report.html.")
     if output.suffix.lower() not in HTML:
-        raise click.UsageError(f"{printable(output)} is no page; name it {printable(output.stem)}.html.")
+        better = printable(output.with_suffix(".html"))
+        raise click.UsageError(f"{printable(output)} is no page; name it {better}.")
     if is_file(output) and not force:
         raise click.UsageError(f"{printable(output)} exists. Use --force to replace it.")
     check_writable(output)

@@ -31,6 +31,8 @@ from imgtool.metrics.edges import EdgeCounts, EdgeScores, Mask, edge_thresholds
 from imgtool.runtime.processor import cores
 from imgtool.tasks.score_edges import judged, score_edges
 
+NO_CURVE = "no average precision: all thresholds give one point; more of them, or maps with greys"
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -142,7 +144,7 @@ def _tell(scores: EdgeScores, judgements: Sequence[Judgement], seconds: float) -
         "ods_precision": scores.ods_precision,
         "ods_recall": scores.ods_recall,
         "ois": scores.ois,
-        "ap": scores.ap,
+        "ap": scores.ap if scores.is_curve else None,
         "r50": scores.r50,
         "images": len(judgements),
         "seconds": round(seconds, 2),
@@ -163,7 +165,7 @@ def _rows(scores: EdgeScores) -> list[tuple[str, float, str]]:
     return [
         ("ODS", scores.ods, f"best F with one threshold, {scores.ods_threshold:.3f}: {at}"),
         ("OIS", scores.ois, "F when each picture has its own best threshold"),
-        ("AP ", scores.ap, "average precision"),
+        ("AP ", scores.ap, "average precision" if scores.is_curve else NO_CURVE),
         ("R50", scores.r50, "recall at a precision of one half"),
     ]
 

@@ -75,8 +75,8 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
     """Find the cells of IMAGE, or what else a model was trained for, with a U-Net (Ronneberger et al. 2015).
 
     IMAGE is a picture, a TIFF of any size and number of channels, or a .npy array. The mask is white (255) where
-    something is and black (0) elsewhere; with several classes it is a PNG whose values are the classes' numbers, each
-    with a colour. The result is the same for every --tile, and large TIFF and .npy files are never whole in memory.
+    something is and black (0) elsewhere; with several classes its values are their numbers, each with a colour.
+    The result is the same for every --tile, and large TIFF, PNG and .npy files are never whole in memory.
 
     \b
     Examples:

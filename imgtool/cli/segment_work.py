@@ -138,15 +138,21 @@ class SegmentWork:
         return share, objects
 
     def _strips(self, job: Job, raster: Raster, tile: int) -> Iterator[tuple[slice, Probabilities]]:
+        every = self._several() or bool(set(WHOLE) & set(job.outputs))
+
+        def keep(found: Probabilities) -> Probabilities:
+            found = only(found, self.wanted)
+            return found if every else foreground(found)[None]
+
         with console.progress(job.source.stem) as on_progress:
-            for place, found in probability_strips(
+            yield from probability_strips(
                 raster,
                 self.segmenter,
                 tile=tile,
                 tta=self.options.tta,
+                keep=keep,
                 on_tile=lambda done, total: on_progress(done, total, ""),
-            ):
-                yield place, only(found, self.wanted)
+            )
 
     def _layout(self, job: Job, kind: str, raster: Raster) -> Layout:
         size = (raster.height, raster.width)

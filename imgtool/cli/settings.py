@@ -19,7 +19,7 @@ PROJECT_FILE = Path("imgtool.toml")
 
 
 class Setting(NamedTuple):
-    """A value that nobody typed, and where it came from."""
+    """A value that nobody typed, and where it came from; of a sub-command, "score edges"."""
 
     command: str
     option: str
@@ -41,21 +41,28 @@ def files() -> list[Path]:
     return [path for path in (user_file(), PROJECT_FILE) if is_file(path)]
 
 
-def load(commands: Mapping[str, click.Command]) -> dict[str, dict[str, Any]]:
-    """Defaults by command and parameter, for Click's `default_map`.
+def load(commands: Mapping[str, click.Command]) -> dict[str, Any]:
+    """Defaults by command and parameter, for Click's `default_map`; by sub-command between, where there are any.
 
     Raises:
         click.UsageError: a file that is not TOML, or names a command or option that does not exist.
     """
-    merged: dict[str, dict[str, Any]] = {}
+    merged: dict[str, Any] = {}
     for path in files():
         for command, values in read(path, commands).items():
-            merged.setdefault(command, {}).update(values)
+            inner = merged
+            *groups, last = command.split()
+            for group in groups:
+                inner = inner.setdefault(group, {})
+            inner.setdefault(last, {}).update(values)
     return merged
 
 
 def read(path: Path, commands: Mapping[str, click.Command]) -> dict[str, dict[str, Any]]:
-    """The settings of one file, by command and parameter name, each as it would have been typed."""
+    """The settings of one file, by command and parameter name, each as it would have been typed.
+
+    A sub-command goes by its full name: `[score.edges]` is "score edges".
+    """
     import tomllib
 
     shown = printable(path)
@@ -63,18 +70,46 @@ def read(path: Path, commands: Mapping[str, click.Command]) -> dict[str, dict[st
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise click.UsageError(f"{shown} cannot be read: {error}.") from error
-    settings: dict[str, dict[str, Any]] = {}
-    for command, table in tables.items():
-        if command not in commands or not isinstance(table, dict):
-            raise click.UsageError(f"{shown}: [{command}] is no command.{_guess(command, commands)}")
-        options = options_of(commands[command])
+    return dict(_tables(tables, commands, shown, ""))
+
+
+def _tables(
+    tables: Mapping[str, Any], commands: Mapping[str, click.Command], shown: str, before: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Commands by their full names, with their settings.
+
+    Args:
+        tables: of the file, or of a group in it.
+        commands: that may have one.
+        shown: the file.
+        before: of the name of a sub-command: "score.".
+    """
+    for name, table in tables.items():
+        if name not in commands or not isinstance(table, dict):
+            raise click.UsageError(f"{shown}: [{before}{name}] is no command.{_guess(name, commands)}")
+        command = commands[name]
+        if isinstance(command, click.Group):
+            yield from _tables(table, command.commands, shown, f"{before}{name}.")
+            continue
+        options, settings = options_of(command), {}
         for key, value in table.items():
+            where = f"[{before}{name}]"
             if key.replace("_", "-") not in options:
-                raise click.UsageError(f"{shown}: [{command}] has no option {key!r}.{_guess(key, options)}")
+                raise click.UsageError(f"{shown}: {where} has no option {key!r}.{_guess(key, options)}")
             option = options[key.replace("_", "-")]
-            typed = _typed(value, option, f"{shown}: {key} of [{command}]")
-            settings.setdefault(command, {})[str(option.name)] = typed
-    return settings
+            settings[str(option.name)] = _typed(value, option, f"{shown}: {key} of {where}")
+        yield f"{before}{name}".replace(".", " "), settings
+
+
+def by_full_name(commands: Mapping[str, click.Command], before: str = "") -> dict[str, click.Command]:
+    """Commands that take options; a sub-command goes by "score edges"."""
+    found: dict[str, click.Command] = {}
+    for name, command in commands.items():
+        if isinstance(command, click.Group):
+            found |= by_full_name(command.commands, f"{before}{name} ")
+        else:
+            found[before + name] = command
+    return found
 
 
 def options_of(command: click.Command) -> dict[str, click.Option]:
@@ -109,7 +144,7 @@ def in_effect(commands: Mapping[str, click.Command]) -> Iterator[Setting]:
         click.UsageError: a file that is not TOML, or names a command or option that does not exist.
     """
     found = {path: read(path, commands) for path in files()}
-    for name, command in commands.items():
+    for name, command in by_full_name(commands).items():
         for long, option in options_of(command).items():
             variable = variable_of(name, option)
             if value := os.environ.get(variable):
@@ -128,20 +163,21 @@ def unknown_variables(commands: Mapping[str, click.Command], others: Iterable[st
         commands: whose options can be set.
         others: variables that are read for other ends.
     """
-    known = {variable_of(name, option) for name in commands for option in options_of(commands[name]).values()}
-    groups = tuple(
-        f"{PREFIX}_{name}_".upper() for name in commands if isinstance(commands[name], click.Group)
-    )
+    known = {
+        variable_of(name, option)
+        for name, command in by_full_name(commands).items()
+        for option in options_of(command).values()
+    }
     return {
         name: _guess(name, known)
         for name in os.environ
-        if name.startswith(f"{PREFIX}_") and name not in {*known, *others} and not name.startswith(groups)
+        if name.startswith(f"{PREFIX}_") and name not in {*known, *others}
     }
 
 
 def variable_of(command: str, option: click.Option) -> str:
-    """The environment variable of an option, as Click itself makes it."""
-    return f"{PREFIX}_{command}_{option.name}".upper().replace("-", "_")
+    """The environment variable of an option of a command by its full name, as Click itself makes it."""
+    return f"{PREFIX}_{command}_{option.name}".upper().replace("-", "_").replace(" ", "_")
 
 
 def origin(ctx: click.Context | None, param: click.Parameter | None) -> str:
@@ -150,7 +186,7 @@ def origin(ctx: click.Context | None, param: click.Parameter | None) -> str:
         return ""
     source = ctx.get_parameter_source(param.name)
     if source is ParameterSource.ENVIRONMENT and isinstance(param, click.Option):
-        return f" (from {variable_of(str(ctx.info_name), param)})"
+        return f" (from {variable_of(ctx.command_path.partition(' ')[2], param)})"
     if source is ParameterSource.DEFAULT_MAP:
         return f" (from {' or '.join(printable(path) for path in files())})"
     return ""

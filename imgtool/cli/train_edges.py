@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from imgtool.cli import params
+from imgtool.cli import params, run_options
 from imgtool.errors import OptionError
 from imgtool.options import EDGE_STARTS, STUDENT, TrainEdgesOptions
 from imgtool.runtime import processor
 
 STUDENTS = TrainEdgesOptions(**STUDENT)
+NO_TEACHER = "none"
 
 
 def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
@@ -24,50 +25,28 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 
 @click.command("train-edges", short_help="Train an edge detector on photos and their ground truth.")
 @click.argument("data", type=click.Path(path_type=Path), required=False)
+@run_options.place
 @click.option(
-    "-o",
-    "--output",
-    metavar="RUN",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The run's folder.",
+    "--student", is_flag=True, help="A narrow network from random numbers, for speed; imitates a teacher."
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in RUN where it stopped; its options hold.")
-@click.option("--student", is_flag=True, help="A narrow network from random numbers, for speed.")
 @knob(
     "--start", type=click.Path(), metavar="|".join(EDGE_STARTS) + "|RUN|FILE", help="Weights to start from."
 )
-@click.option("--teacher", metavar="NAME|RUN|FILE", help="Also imitate the maps of these weights.")
+@click.option(
+    "--teacher",
+    metavar=f"NAME|RUN|FILE|{NO_TEACHER}",
+    help=f"Also imitate the maps of these weights.  [default: {NO_TEACHER}; {STUDENTS.teacher} for a student]",
+)
 @knob("--teacher-weight", type=float, help="Of imitation against the annotators' edges.")
 @knob("--steps", type=int, help="Steps in all.")
-@click.option(
-    "--time",
-    type=params.Seconds(),
-    metavar="TIME",
-    help="End after 30m, 2h, … of training, if that is before --steps.",
-)
+@run_options.time
 @knob("--batch", type=int, help="Crops in a step.")
 @knob("--crop", type=int, help="Pixels of a crop's side.")
 @knob("--learning-rate", type=float, help="At its height.")
 @knob("--freeze", type=int, help="First blocks that stay as they are.")
 @knob("--threshold", type=float, help="Share of annotators above which a pixel is an edge.")
 @knob("--seed", type=int, help="Of the order of crops, their places, and random weights.")
-@click.option(
-    "--score-every",
-    type=click.IntRange(1),
-    metavar="N",
-    default=1000,
-    show_default=True,
-    help="Steps between two looks at DATA's val part.",
-)
-@click.option(
-    "--save-every",
-    type=params.Seconds(),
-    metavar="TIME",
-    default="60s",
-    show_default=True,
-    help="Time between two checkpoints.",
-)
+@run_options.pace(1000)
 @params.compute
 @params.talk
 def train_edges_command(data: Path | None, output: Path, resume: bool, **values: Any) -> int:
@@ -80,21 +59,24 @@ def train_edges_command(data: Path | None, output: Path, resume: bool, **values:
     \b
     Examples:
       imgtool train-edges BSDS500/data -o runs/edges --time 1h
-      imgtool train-edges BSDS500/data -o runs/lite --student --teacher hed
+      imgtool train-edges BSDS500/data -o runs/lite --student
       imgtool train-edges -o runs/edges --resume
     """
-    from imgtool.cli.train_edges_work import go_on, start
-
     if resume:
-        if data is not None:
-            raise click.UsageError("--resume goes on with the data of the run; leave DATA away.")
+        anew = run_options.given_anew(click.get_current_context())
         processor.wait_passively()
-        return go_on(output, values)
+        from imgtool.cli.train_edges_work import TRAINING
+        from imgtool.cli.training import go_on
+
+        return go_on(TRAINING, output, anew)
     if data is None:
         raise click.UsageError("DATA is missing: a folder with images/ and groundTruth/.")
     options = options_of(values)
     processor.wait_passively()
-    return start(data, output, options, values)
+    from imgtool.cli.train_edges_work import TRAINING
+    from imgtool.cli.training import start
+
+    return start(TRAINING, {"folder": data}, output, options, values)
 
 
 def options_of(values: dict[str, Any]) -> TrainEdgesOptions:
@@ -109,6 +91,8 @@ def options_of(values: dict[str, Any]) -> TrainEdgesOptions:
         raise OptionError(
             "start", "a student starts from random numbers", hint="leave --student or --start away"
         )
+    if given.get("teacher") == NO_TEACHER:
+        given["teacher"] = None
     if "time" in given:
         given.setdefault("steps", None)
     return TrainEdgesOptions(**{**(STUDENT if values["student"] else {}), **given})

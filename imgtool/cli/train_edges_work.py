@@ -1,140 +1,68 @@
-"""What `imgtool train-edges` does: data, network, run folder, the loop, and what is said about it."""
+"""What `imgtool train-edges` stands on: pairs, a network to start from, and a teacher's maps."""
 
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtool import __version__
 from imgtool.cli.console import console
-from imgtool.cli.recipes import versions
+from imgtool.cli.training import Training, Work
 from imgtool.data.edge_pairs import EdgePair, find_edge_pairs
-from imgtool.errors import DataError, OptionError
-from imgtool.files import printable
+from imgtool.errors import DataError
 from imgtool.imaging.io import read_picture, write_picture
 from imgtool.imaging.levels import levels
 from imgtool.imaging.picture import Picture
 from imgtool.nn.hed import HED
 from imgtool.options import EdgesOptions, TrainEdgesOptions
-from imgtool.runtime import processor
-from imgtool.runtime.device import Device, seed_everything, select_device
-from imgtool.runtime.registry import WeightsFile, find_weights
+from imgtool.runtime.device import Device
+from imgtool.runtime.registry import WeightsFile, find_weights, registry
 from imgtool.tasks.edges import edges
 from imgtool.tasks.load import load_hed
-from imgtool.tasks.train_edges import EdgesJudge, EdgesTrainee, network_to_train
-from imgtool.training.loop import FitResult, Limits, fit
+from imgtool.tasks.train_edges import EdgesJudge, EdgesTrainee, network_to_train, shape_of
 from imgtool.training.run_folder import RunFolder
 
-COMMAND = "train-edges"
-MACHINE = ("device", "precision", "threads", "score_every", "save_every")
 TEACHER_OPTIONS = EdgesOptions(scales=(0.5, 1.0, 1.5))  # a teacher takes its time
 
 
-def start(data: Path, path: Path, options: TrainEdgesOptions, machine: Mapping[str, Any]) -> int:
-    """Begin a run; the exit code."""
-    RunFolder.require_new(path)
-    work = _prepared(data, options, machine)  # what is wrong with data or weights leaves no folder behind
-    run = RunFolder.new(
-        path,
-        {
-            "command": COMMAND,
-            "imgtool": __version__,
-            "versions": versions(),
-            "data": str(data.absolute()),
-            "options": asdict(options),
-            "machine": {name: machine[name] for name in MACHINE},
-        },
-    )
-    return _train(run, work)
-
-
-def go_on(path: Path, values: Mapping[str, Any]) -> int:
-    """Go on with a run, perhaps to a later end; the exit code."""
-    run = RunFolder.resumed(path)
-    if run.options.get("command") != COMMAND:
-        raise DataError(f"{printable(path)} is a run of {run.options.get('command')}, expected {COMMAND}")
-    stored = run.options["options"]
-    given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
-    }
-    later = {name: values[name] for name in ("steps", "time") if values[name] is not None}
-    try:
-        options = TrainEdgesOptions(**given | later)
-    except TypeError as error:
-        raise DataError(f"{printable(path)}: its options are of another version: {error}") from error
-    if later:
-        run.options["options"] = asdict(options)
-        run.save_options()
-    return _train(run, _prepared(Path(run.options["data"]), options, run.options["machine"]))
-
-
-@dataclass(frozen=True)
-class _Work:
-    """All that a run stands on."""
-
-    options: TrainEdgesOptions
-    machine: Mapping[str, Any]
-    device: Device
-    pairs: Sequence[EdgePair]
-    held_out: Sequence[EdgePair]
-    network: HED
-
-
-def _prepared(data: Path, options: TrainEdgesOptions, machine: Mapping[str, Any]) -> _Work:
-    """The machine, the data and the network of a run.
+def prepare(
+    data: Mapping[str, Path], options: TrainEdgesOptions, device: Device, remembered: Mapping[str, Any]
+) -> Work:
+    """The data and the network of a run.
 
     Raises:
-        DataError, WeightsError, DeviceError: one of them cannot be had.
+        DataError, WeightsError: one of them cannot be had.
     """
-    processor.prepare(machine["threads"])
-    device = select_device(machine["device"], machine["precision"])
-    if device.precision == "fp16":
-        raise OptionError("precision", "fp16 loses small gradients", hint="--precision bf16 or fp32")
-    seed_everything(options.seed)
-    console.detail(f"device {device.torch} in {device.precision}: {device.why}")
-    pairs, held_out = (find_edge_pairs(data.absolute(), part) for part in ("train", "val"))
+    pairs, held_out = (find_edge_pairs(data["folder"], part) for part in ("train", "val"))
+    network = _network(options, remembered.get("network"))
+    if options.teacher is not None and not remembered:
+        load_hed(_weights(options.teacher), device)
     console.say(f"{len(pairs)} pairs to train on, {len(held_out)} to choose by")
-    weights = None if options.start == "random" else _weights(options.start)
-    return _Work(options, machine, device, pairs, held_out, network_to_train(options, weights))
+
+    def trainee(run: RunFolder) -> EdgesTrainee:
+        teacher = {} if options.teacher is None else _teacher_maps(run, options.teacher, pairs, device)
+        judge = EdgesJudge(held_out, device)
+        return EdgesTrainee(pairs, options, network=network, device=device, teacher=teacher, judge=judge)
+
+    return Work(trainee, "ODS", {"network": shape_of(network)})
 
 
-def _train(run: RunFolder, work: _Work) -> int:
-    with run.locked():
-        result = _fitted(run, work)
-    best = "" if result.best is None else f", best ODS {result.best:.3f} on held-out pictures"
-    console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
-    if result.interrupted:
-        console.say(f"To go on: {shlex.join(['imgtool', COMMAND, '-o', str(run.path), '--resume'])}")
-        raise result.interrupted
-    console.say(f"To use it: {shlex.join(['imgtool', 'edges', 'PHOTO', '--weights', str(run.path)])}")
-    return 0
+def _network(options: TrainEdgesOptions, shape: Any) -> HED:
+    """The network to train: of a shape, if a checkpoint holds its weights, for those of the start may be gone."""
+    if shape is None:
+        return network_to_train(options, None if options.start == "random" else _weights(options.start))
+    try:
+        return HED(**shape)
+    except (TypeError, LookupError, ValueError) as error:
+        raise DataError(f"the run's network is of another version: {error}") from error
 
 
-def _fitted(run: RunFolder, work: _Work) -> FitResult:
-    """The loop, with what it tells."""
-    options, device = work.options, work.device
-    teacher = {} if options.teacher is None else _teacher_maps(run, options.teacher, work.pairs, device)
-    judge = EdgesJudge(work.held_out, device)
-    trainee = EdgesTrainee(
-        work.pairs, options, network=work.network, device=device, teacher=teacher, judge=judge
-    )
-    limits = Limits(
-        steps=options.steps,
-        time=options.time,
-        score_every=work.machine["score_every"],
-        save_seconds=work.machine["save_every"],
-    )
-    with console.progress(COMMAND) as on_progress:
-
-        def on_step(step: int, progress: float, losses: Mapping[str, float]) -> None:
-            words = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
-            on_progress(progress, 1.0, f"step {step}  {words}")
-
-        return fit(trainee, limits, run=run, on_step=on_step)
+def lasting(options: TrainEdgesOptions) -> TrainEdgesOptions:
+    """Options whose paths begin at the root."""
+    teacher = None if options.teacher is None else _lasting(options.teacher)
+    return replace(options, start=_lasting(options.start), teacher=teacher)
 
 
 def _teacher_maps(
@@ -152,8 +80,25 @@ def _teacher_maps(
     return {pair.name: read_picture(run.teacher_map(pair.name)).pixels[..., 0] for pair in pairs}
 
 
+def _lasting(name: str) -> str:
+    """Weights as a run may name them that goes on in another folder: a path from the root, a name as it is."""
+    if name == "random" or name in registry():
+        return name
+    path = Path(name).expanduser()
+    return str(path.absolute()) if path.exists() else name
+
+
 def _weights(name: str) -> WeightsFile:
     with console.progress(f"Fetching {name}") as on_progress:
         found = find_weights(name, on_progress=lambda what, done, total: on_progress(done, total, what))
     console.detail(f"weights {found.name}: {found.source}")
     return found
+
+
+TRAINING = Training(
+    command="train-edges",
+    options=TrainEdgesOptions,
+    prepare=prepare,
+    use=("edges", "PHOTO", "--weights"),
+    lasting=lasting,
+)

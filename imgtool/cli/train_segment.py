@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from imgtool.cli import params
+from imgtool.cli import params, run_options
 from imgtool.options import SEGMENT_METRICS, TrainSegmentOptions
 from imgtool.runtime import processor
 
@@ -22,27 +22,14 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 @click.command("train-segment", short_help="Train a U-Net on images and masks.")
 @click.argument("images", type=click.Path(path_type=Path), required=False)
 @click.argument("masks", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "-o",
-    "--output",
-    metavar="RUN",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The run's folder.",
-)
-@click.option("--resume", is_flag=True, help="Go on with the run in RUN where it stopped; its options hold.")
+@run_options.place
 @click.option(
     "--objects/--classes",
     default=None,
     help="Whether each value of a mask is one object, or a class.  [default: classes up to 32 values]",
 )
 @knob("--steps", type=int, help="Steps in all.")
-@click.option(
-    "--time",
-    type=params.Seconds(),
-    metavar="TIME",
-    help="End after 30m, 2h, … of training, if that is before --steps.",
-)
+@run_options.time
 @knob("--width", type=int, help="Channels of the first level; 64 in the paper.")
 @knob("--depth", type=int, help="Poolings.")
 @click.option(
@@ -65,22 +52,7 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 @knob("--metric", type=click.Choice(SEGMENT_METRICS), help="By which the best is chosen.")
 @knob("--patience", type=int, help="End after so many scorings without a better one.")
 @knob("--seed", type=int, help="Of the order of crops, their places, and random weights.")
-@click.option(
-    "--score-every",
-    type=click.IntRange(1),
-    metavar="N",
-    default=500,
-    show_default=True,
-    help="Steps between two looks at the held-out pairs.",
-)
-@click.option(
-    "--save-every",
-    type=params.Seconds(),
-    metavar="TIME",
-    default="60s",
-    show_default=True,
-    help="Time between two checkpoints.",
-)
+@run_options.pace(500)
 @params.compute
 @params.talk
 def train_segment_command(
@@ -100,13 +72,12 @@ def train_segment_command(
       imgtool train-segment -o runs/cells --resume
     """
     if resume:
-        if images is not None:
-            raise click.UsageError("--resume goes on with the data of the run; leave IMAGES and MASKS away.")
+        anew = run_options.given_anew(click.get_current_context())
         processor.wait_passively()
         from imgtool.cli.train_segment_work import TRAINING
         from imgtool.cli.training import go_on
 
-        return go_on(TRAINING, output, values)
+        return go_on(TRAINING, output, anew)
     if images is None or masks is None:
         raise click.UsageError("IMAGES or MASKS is missing: two folders whose files have the same names.")
     options = options_of(values)

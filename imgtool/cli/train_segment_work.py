@@ -1,23 +1,23 @@
 """What `imgtool train-segment` stands on: pairs, what their masks mean, and the parts of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from imgtool.cli.console import console
-from imgtool.cli.training import Training
+from imgtool.cli.training import Training, Work
 from imgtool.data.mask_pairs import Coding, MaskPair, check_pairs, coding_of, find_mask_pairs
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
 from imgtool.options import TrainSegmentOptions
 from imgtool.runtime.device import Device
 from imgtool.tasks.train_segment import Examples, SegmentJudge, SegmentTrainee
-from imgtool.training.loop import Trainee
 from imgtool.training.run_folder import RunFolder
 
 
 def prepare(
-    data: Mapping[str, Path], options: TrainSegmentOptions, device: Device
-) -> Callable[[RunFolder], Trainee]:
+    data: Mapping[str, Path], options: TrainSegmentOptions, device: Device, remembered: Mapping[str, Any]
+) -> Work:
     """The data of a run, checked and told about.
 
     Raises:
@@ -42,7 +42,7 @@ def prepare(
         if held_out
         else None
     )
-    return lambda run: SegmentTrainee(examples, options, device=device, judge=judge)
+    return Work(lambda run: SegmentTrainee(examples, options, device=device, judge=judge), metric)
 
 
 def parts(pairs: Sequence[MaskPair], val: float, fold: int) -> tuple[list[MaskPair], list[MaskPair]]:
@@ -81,10 +81,24 @@ def _channels(pairs: Sequence[MaskPair]) -> int:
     return most
 
 
+def statistics_told(run: RunFolder) -> str:
+    """Which statistics the best network takes for its normalisation, and what the others would have given."""
+    scores = [line["score"] for line in run.history() if "probes" in line.get("score", {})]
+    if not scores:
+        return ""
+    best = max(scores, key=lambda each: max(each["running"], each["probes"]))
+    own, running = best["probes"], best["running"]
+    if own > running:
+        return (
+            f"normalisation by each picture's own statistics: {own:.3f}, with those of training {running:.3f}"
+        )
+    return f"normalisation by the statistics of training: {running:.3f}, with each picture's own {own:.3f}"
+
+
 TRAINING = Training(
     command="train-segment",
     options=TrainSegmentOptions,
     prepare=prepare,
-    metric=lambda options: "score" if options.metric == "auto" else options.metric,
     use=("segment", "IMAGE", "--weights"),
+    remark=statistics_told,
 )

@@ -2,38 +2,40 @@
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from imgtool import __version__
 from imgtool.cli.console import console
 from imgtool.cli.recipes import versions
+from imgtool.cli.run_options import LATER, MACHINE
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
 from imgtool.runtime import processor
-from imgtool.runtime.device import Device, seed_everything, select_device
+from imgtool.runtime.device import Device, memory_told, seed_everything, select_device
 from imgtool.training.loop import FitResult, Limits, Trainee, fit
-from imgtool.training.run_folder import RunFolder
-
-MACHINE = ("device", "precision", "threads", "score_every", "save_every")
-LATER = ("steps", "time")  # what --resume may move
+from imgtool.training.run_folder import LAST, RunFolder
 
 
-class Ends(Protocol):
-    """Options of a training: a dataclass with these, a seed, and more."""
+@dataclass(frozen=True)
+class Work:
+    """All that a run stands on, checked.
 
-    @property
-    def steps(self) -> int | None:
-        """In all."""
+    Attributes:
+        trainee: makes what is trained, for a run.
+        metric: what its score is called.
+        about: what the run shall remember besides its options.
+    """
 
-    @property
-    def time(self) -> float | None:
-        """Seconds in all."""
+    trainee: Callable[[RunFolder], Trainee]
+    metric: str
+    about: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def seed(self) -> int:
-        """Of everything random."""
+
+# Data and networks of a run: from the places of its data by name, its options, the device, and what it remembers if
+# there is a checkpoint to go on from.
+Prepare = Callable[[Mapping[str, Path], Any, Device, Mapping[str, Any]], Work]
 
 
 @dataclass(frozen=True)
@@ -42,85 +44,99 @@ class Training:
 
     Attributes:
         command: its name.
-        options: the class of its options.
-        prepare: data and networks, checked, from the places of the data by name, the options and the device;
-            what it returns makes the trainee of a run.
-        metric: what the best score is called, of the options.
+        options: the class of its options, which have steps, time, seed, batch and perhaps patience.
+        prepare: see `Prepare`; it refuses what is wrong before a run begins.
         use: words of the command that uses the result; the run's path comes after them.
+        lasting: makes options hold in any folder.
+        remark: what else is worth a word at the end, of the run; "" for nothing.
     """
 
     command: str
     options: Callable[..., Any]
-    prepare: Callable[[Mapping[str, Path], Any, Device], Callable[[RunFolder], Trainee]]
-    metric: Callable[[Any], str]
+    prepare: Prepare
     use: tuple[str, ...]
+    lasting: Callable[[Any], Any] = lambda options: options
+    remark: Callable[[RunFolder], str] = lambda run: ""
 
 
 def start(
-    training: Training, data: Mapping[str, Path], path: Path, options: Any, machine: Mapping[str, Any]
+    training: Training, data: Mapping[str, Path], path: Path, options: Any, values: Mapping[str, Any]
 ) -> int:
-    """Begin a run; the exit code."""
+    """Begin a run; the exit code.
+
+    Args:
+        training: which.
+        data: places by name.
+        path: of the run.
+        options: of the task.
+        values: the command's, by parameter name.
+    """
     RunFolder.require_new(path)
+    options = training.lasting(options)
     data = {name: each.absolute() for name, each in data.items()}
-    work = _prepared(training, data, options, machine)  # what is wrong with data leaves no folder behind
+    machine = {name: values[name] for name in MACHINE}
+    # What is wrong with data or weights leaves no folder behind.
+    work = _prepared(training, data, options, machine, {})
     about = {
         "command": training.command,
         "imgtool": __version__,
         "versions": versions(),
         "data": {name: str(each) for name, each in data.items()},
         "options": asdict(options),
-        "machine": {name: machine[name] for name in MACHINE},
+        **work.about,
+        "machine": machine,
     }
     return _train(training, RunFolder.new(path, about), options, machine, work)
 
 
-def go_on(training: Training, path: Path, values: Mapping[str, Any]) -> int:
-    """Go on with a run, perhaps to a later end; the exit code."""
+def go_on(training: Training, path: Path, anew: Mapping[str, Any]) -> int:
+    """Go on with a run, perhaps to a later end or on another device; the exit code."""
     run = RunFolder.resumed(path)
     if run.options.get("command") != training.command:
         found = run.options.get("command")
         raise DataError(f"{printable(path)} is a run of {found}, expected {training.command}")
-    given = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in run.options["options"].items()
-    }
-    later = {name: values[name] for name in LATER if values[name] is not None}
     try:
-        options = training.options(**given | later)
-    except TypeError as error:
+        stored = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in run.options["options"].items()
+        }
+        options = training.options(**stored | {name: anew[name] for name in LATER if name in anew})
+        data = {name: Path(each) for name, each in run.options["data"].items()}
+        machine = {**run.options["machine"], **{name: anew[name] for name in MACHINE if name in anew}}
+    except (TypeError, LookupError, AttributeError) as error:
         raise DataError(f"{printable(path)}: its options are of another version: {error}") from error
-    if later:
-        run.options["options"] = asdict(options)
+    remembered = run.options if (path / LAST).exists() else {}
+    work = _prepared(training, data, options, machine, remembered)
+    if anew:
+        run.options |= {"options": asdict(options), "machine": machine}
         run.save_options()
-    data = {name: Path(each) for name, each in run.options["data"].items()}
-    machine = run.options["machine"]
-    return _train(training, run, options, machine, _prepared(training, data, options, machine))
+    return _train(training, run, options, machine, work)
 
 
 def _prepared(
-    training: Training, data: Mapping[str, Path], options: Ends, machine: Mapping[str, Any]
-) -> Callable[[RunFolder], Trainee]:
+    training: Training,
+    data: Mapping[str, Path],
+    options: Any,
+    machine: Mapping[str, Any],
+    remembered: Mapping[str, Any],
+) -> Work:
     processor.prepare(machine["threads"])
     device = select_device(machine["device"], machine["precision"])
     if device.precision == "fp16":
         raise OptionError("precision", "fp16 loses small gradients", hint="--precision bf16 or fp32")
     seed_everything(options.seed)
     console.detail(f"device {device.torch} in {device.precision}: {device.why}")
-    return training.prepare(data, options, device)
+    return training.prepare(data, options, device, remembered)
 
 
-def _train(
-    training: Training,
-    run: RunFolder,
-    options: Ends,
-    machine: Mapping[str, Any],
-    work: Callable[[RunFolder], Trainee],
-) -> int:
-    with run.locked():
+def _train(training: Training, run: RunFolder, options: Any, machine: Mapping[str, Any], work: Work) -> int:
+    smaller = f"--batch {max(1, options.batch // 2)} or a smaller --crop, in a new run"
+    with run.locked(), memory_told("out of memory; the last checkpoint is kept", hint=smaller):
         result = _fitted(training.command, run, options, machine, work)
-    metric = training.metric(options)
-    best = "" if result.best is None else f", best {metric} {result.best:.3f} on held-out pictures"
+    best = "" if result.best is None else f", best {work.metric} {result.best:.3f} on held-out pictures"
     console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
+    if remark := training.remark(run):
+        console.say(remark)
     if result.interrupted:
         again = shlex.join(["imgtool", training.command, "-o", str(run.path), "--resume"])
         console.say(f"To go on: {again}")
@@ -129,15 +145,9 @@ def _train(
     return 0
 
 
-def _fitted(
-    command: str,
-    run: RunFolder,
-    options: Ends,
-    machine: Mapping[str, Any],
-    work: Callable[[RunFolder], Trainee],
-) -> FitResult:
+def _fitted(command: str, run: RunFolder, options: Any, machine: Mapping[str, Any], work: Work) -> FitResult:
     """The loop, with what it tells."""
-    trainee = work(run)
+    trainee = work.trainee(run)
     limits = Limits(
         steps=options.steps,
         time=options.time,

@@ -18,6 +18,7 @@ IDAT_BYTES = 1 << 18
 # Of the PNG specification, by the number of channels: grey, grey with alpha, colour, colour with alpha.
 COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 PALETTE_TYPE, UP = 3, 2
+PNG_SIGN = b"\x89PNG\r\n\x1a\n"
 MAX_PNG_SIDE = 2**31 - 1
 
 
@@ -80,7 +81,7 @@ class PngWriter:
         self.file, self.layout = file, layout
         bits = 8 * np.dtype(layout.dtype).itemsize
         kind = COLOR_TYPES[layout.channels] if layout.palette is None else PALETTE_TYPE
-        file.write(b"\x89PNG\r\n\x1a\n")
+        file.write(PNG_SIGN)
         self._chunk(b"IHDR", struct.pack(">IIBBBBB", layout.width, layout.height, bits, kind, 0, 0, 0))
         if layout.palette is not None:
             self._chunk(b"PLTE", layout.palette.astype(np.uint8).tobytes())
@@ -115,8 +116,12 @@ class PngWriter:
             del self.packed[:IDAT_BYTES]
 
     def _chunk(self, kind: bytes, data: bytes) -> None:
-        self.file.write(struct.pack(">I", len(data)) + kind + data)
-        self.file.write(struct.pack(">I", zlib.crc32(kind + data)))
+        self.file.write(png_chunk(kind, data))
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG: its length, kind, data and checksum."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 class _TiffWriter:

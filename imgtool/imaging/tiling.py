@@ -1,8 +1,9 @@
 """A picture cut into overlapping tiles, mirrored at its own border and nowhere else, so that tiles add up exactly.
 
-A network sees the *padded* picture: the picture, at least `margin` mirrored pixels around it, and as many more at the
-right and bottom as make its sides multiples of `stride`. A tile is a window of that padded picture; what is kept
-of it lies at least `reach` from the window's inner edges, so that no kept value knows where the window ends.
+A network that pads its features sees the *padded* picture: the picture, and as many mirrored pixels at the right and
+bottom as make its sides multiples of `stride`, and at least `least`. A tile is a window of that padded picture; what
+is kept of it lies at least `reach` from the window's inner edges, so that no kept value knows where the window ends.
+For a network that does not pad there is `ValidTiling`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Span:
     """One side of a tile, in pixels.
 
     Attributes:
-        window: begin and end of what the network sees, in the padded picture.
+        window: begin and end of what the network sees, in pixels of the picture, mirrored beyond its border.
         kept: begin and end of what is kept, in the picture itself.
         begin: where the kept part begins in what the network returns.
     """
@@ -65,15 +66,15 @@ class Tiling:
 
     Attributes:
         side: pixels of a tile's side in the result; rounded down to a multiple of `stride`, at least one of it.
-        margin: least width of the mirrored frame.
-        reach: how far an output can see.
+        reach: how far an output can see, a multiple of `stride`.
         stride: what sides of windows are multiples of.
+        least: of a window's sides, a multiple of `stride`.
     """
 
     side: int
-    margin: int
     reach: int
     stride: int
+    least: int
 
     def tiles(self, height: int, width: int) -> Iterator[Tile]:
         """The tiles of a picture, row by row; together they keep each pixel once."""
@@ -89,32 +90,6 @@ class Tiling:
     def _side(self) -> int:
         return max(self.stride, self.side // self.stride * self.stride)
 
-    def _spans(self, length: int) -> Iterator[Span]:
-        side = self._side()
-        for first in range(0, length, side):
-            yield self._span(first, min(first + side, length), length)
-
-    def _span(self, first: int, last: int, length: int) -> Span:
-        """The span that keeps `first` to before `last` of `length` pixels."""
-        padded = -(-(length + 2 * self.margin) // self.stride) * self.stride
-        begin = max(0, (first + self.margin - self.reach) // self.stride * self.stride)
-        end = min(padded, -(-(last + self.margin) // self.stride) * self.stride + self.reach)
-        return Span((begin, end), (first, last), first + self.margin - begin)
-
-    def cut(self, pixels: Samples, tile: Tile) -> Samples:
-        """What the network sees of a picture (H, W, ...) in a tile; the border is mirrored."""
-        return self.cut_columns(self.cut_rows(pixels, tile.rows), tile.columns)
-
-    def cut_rows(self, pixels: Samples, span: Span) -> Samples:
-        """The rows of a window, as wide as the picture."""
-        seen: Samples = pixels[_mirrored(span.window, self.margin, pixels.shape[0])]
-        return seen
-
-    def cut_columns(self, rows: Samples, span: Span) -> Samples:
-        """The window of these rows."""
-        seen: Samples = rows[:, _mirrored(span.window, self.margin, rows.shape[1])]
-        return seen
-
     def rows(self, height: int) -> Iterator[Span]:
         """The rows of tiles of a picture, from the top."""
         yield from self._spans(height)
@@ -123,39 +98,55 @@ class Tiling:
         """The tiles of a row."""
         yield from self._spans(width)
 
-    def rows_seen(self, span: Span, height: int) -> NDArray[np.intp]:
-        """Which rows of a picture a window shows, in its order."""
-        places = _mirrored(span.window, self.margin, height)
-        return np.arange(height)[places] if isinstance(places, slice) else places
+    def _spans(self, length: int) -> Iterator[Span]:
+        side = self._side()
+        for first in range(0, length, side):
+            yield self._span(first, min(first + side, length), length)
+
+    def _span(self, first: int, last: int, length: int) -> Span:
+        """The span that keeps `first` to before `last` of `length` pixels."""
+        padded = max(self.least, -(-length // self.stride) * self.stride)
+        begin = max(0, first - self.reach)
+        end = min(padded, first + self._side() + self.reach)
+        return Span((begin, end), (first, last), first - begin)
+
+    def cut(self, pixels: Samples, tile: Tile) -> Samples:
+        """What the network sees of a picture (H, W, ...) in a tile."""
+        seen: Samples = cut_columns(pixels[mirrored(tile.rows.window, pixels.shape[0])], tile.columns)
+        return seen
 
 
 @dataclass(frozen=True)
 class ValidTiling(Tiling):
     """Tiles for a network without padding, whose output is smaller than what it sees.
 
-    Every window has the whole halo, mirrored where the picture ends, so that margin and reach are the halo.
+    Every window has the whole halo, which is `reach`; `least` is of outputs.
 
     Attributes:
         output_side: the smallest side of an output that the network can make and that has so many pixels.
-        least: sides of outputs are never below it: kernels for tiny windows may round otherwise.
     """
 
     output_side: Callable[[int], int]
-    least: int = 1
 
     def _span(self, first: int, last: int, length: int) -> Span:
         output = self.output_side(max(last - first, self.least))
-        return Span((first, first + output + 2 * self.margin), (first, last), 0)
+        return Span((first - self.reach, first + output + self.reach), (first, last), 0)
 
 
-def _mirrored(window: tuple[int, int], margin: int, length: int) -> NDArray[np.intp] | slice:
-    """Which of `length` pixels a window of the padded picture shows; the one at the border is not doubled."""
-    begin, end = window[0] - margin, window[1] - margin
+def cut_columns(rows: Samples, span: Span) -> Samples:
+    """The window of rows (h, W, ...) that a span sees."""
+    seen: Samples = rows[:, mirrored(span.window, rows.shape[1])]
+    return seen
+
+
+def mirrored(window: tuple[int, int], length: int) -> NDArray[np.intp] | slice:
+    """Which of `length` pixels a window shows; the one at the border is not doubled."""
+    begin, end = window
     if begin >= 0 and end <= length:
         return slice(begin, end)
     if length == 1:
         return np.zeros(end - begin, np.intp)
     period = 2 * (length - 1)
-    places = np.abs(np.arange(begin, end)) % period
-    mirrored: NDArray[np.intp] = np.minimum(places, period - places)
-    return mirrored
+    places = np.arange(begin, end) % period
+    found: NDArray[np.intp] = np.minimum(places, period - places)
+    return found

@@ -58,7 +58,7 @@ class EdgeScores:
         ods: the best F with one threshold for all pictures.
         ods_threshold, ods_precision, ods_recall: where that is.
         ois: F when each picture has its own best threshold.
-        ap: average precision, the area under the curve where it is known.
+        ap: average precision, the area under the curve where it is known; 0 if that is a single point.
         r50: recall at a precision of 50 %; at the lowest threshold if precision never falls that low.
         precision, recall: (K,), the curve.
         thresholds: (K,), rising.
@@ -74,6 +74,11 @@ class EdgeScores:
     precision: Floats
     recall: Floats
     thresholds: Floats
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether the thresholds give more than one point, as `ap` needs."""
+        return len(np.unique(self.recall)) > 1
 
 
 def edge_thresholds(count: int = 99) -> Floats:
@@ -107,21 +112,22 @@ def edge_counts(
         and texture cues, sec. IV. Arbeláez et al. 2011, Contour detection and hierarchical image segmentation.
     """
     distance = max_distance * float(np.hypot(*probabilities.shape))
-    levels = [probabilities >= max(threshold, TINY) for threshold in thresholds]
-    # The masks lie one in the other, so those with as many pixels are the same.
+    cuts = [max(threshold, TINY) for threshold in thresholds]
+    # The masks lie one in the other, so those with as many pixels are the same. Made again below, where they are
+    # needed: all at once they would take a hundred bytes a pixel.
     sizes, first, which = np.unique(
-        [int(level.sum()) for level in levels], return_index=True, return_inverse=True
+        [np.count_nonzero(probabilities >= cut) for cut in cuts], return_index=True, return_inverse=True
     )
     at_once = max(1, BATCH_PIXELS // annotators.size)
     found = np.zeros((3, len(sizes)), np.int64)
     for begin in range(0, len(sizes), at_once):
-        masks = np.stack([skeleton(levels[index]) for index in first[begin : begin + at_once]])
+        masks = np.stack([skeleton(probabilities >= cuts[index]) for index in first[begin : begin + at_once]])
         pairs = np.broadcast_to(masks[:, None], (len(masks), *annotators.shape))
         predicted, truth = match_edges(pairs, np.broadcast_to(annotators, pairs.shape), distance)
         counts = truth.sum((1, 2, 3)), predicted.any(1).sum((1, 2)), masks.sum((1, 2))
         found[:, begin : begin + at_once] = counts
     matched_truth, matched_predicted, predicted_pixels = found[:, which]
-    truth_pixels = np.full(len(levels), annotators.sum(), np.int64)
+    truth_pixels = np.full(len(cuts), annotators.sum(), np.int64)
     return EdgeCounts(matched_truth, truth_pixels, matched_predicted, predicted_pixels)
 
 

@@ -9,9 +9,11 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from imgtool.nn.vgg import PREPROCESSING, Preprocessing
+from imgtool.nn.winograd import WIDTH, Winograd
 
 BLOCKS = 5
-STRIDE = 16  # of the fifth block; heights and widths must be multiples of it
+STRIDE = 16  # of the fifth block; heights and widths must be multiples of it,
+LEAST = 2 * STRIDE  # and at least this, so that the fifth block has something to reflect
 OUTPUTS = ("side1", "side2", "side3", "side4", "side5", "fuse")
 VGG16_WIDTHS, VGG16_DEPTHS = (64, 128, 256, 512, 512), (2, 2, 3, 3, 3)
 
@@ -22,7 +24,6 @@ INPUTS = PREPROCESSING | {
 # Weights that were trained with sides stretched over the picture ("resized"), instead of enlarged by exact powers of
 # two, draw their deep sides displaced; on average by so many pixels to the left and up.
 SHIFTS = {"hed": (0, 0, 1, 2, 4)}
-MARGINS = {"hed": 16}
 
 # Furthest pixel that can change an output, rounded up to a multiple of the stride. Up to conv5_3 it is 98 (receptive
 # field 196); then 8 through the linear enlargement by 16 and 4 through SHIFTS, or 31 down the decoder's five merges.
@@ -65,15 +66,13 @@ class HED(nn.Module):
         channels = 3
         for block, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
             for index in range(1, depth + 1):
-                self.add_module(
-                    f"conv{block}_{index}", nn.Conv2d(channels, width, 3, padding=1, bias=not norm)
-                )
+                self.add_module(f"conv{block}_{index}", _convolution(channels, width, bias=not norm))
                 if norm:
                     self.add_module(f"norm{block}_{index}", nn.BatchNorm2d(width))
                 channels = width
             if decoder:
                 self.add_module(f"lateral{block}", nn.Conv2d(width, decoder, 1))
-                self.add_module(f"merge{block}", nn.Conv2d(decoder, decoder, 3, padding=1))
+                self.add_module(f"merge{block}", _convolution(decoder, decoder))
             self.add_module(f"side{block}", nn.Conv2d(decoder or width, 1, 1))
         self.fuse = nn.Conv2d(BLOCKS, 1, 1)
         mean, scale, self.bgr = INPUTS[preprocessing]
@@ -88,20 +87,14 @@ class HED(nn.Module):
             LookupError: these are not the weights of such a network.
         """
         widths = [tensors[f"conv{block}_1.weight"].shape[0] for block in range(1, BLOCKS + 1)]
+        if 0 in widths:
+            raise LookupError("a block has no channels")
         depths = [
             sum(f"conv{block}_{index}.weight" in tensors for index in range(1, len(tensors)))
             for block in range(1, BLOCKS + 1)
         ]
         decoder = tensors["lateral1.weight"].shape[0] if "lateral1.weight" in tensors else 0
         return cls(widths, depths, decoder=decoder, preprocessing=preprocessing)
-
-    @property
-    def margin(self) -> int:
-        """Mirrored pixels that a picture needs around it: with fewer, the zeros of the convolutions show as a frame.
-
-        Measured on plain pictures. Networks that `train-edges` made have seen plain crops, and see no frame in one.
-        """
-        return MARGINS.get(self.preprocessing, 8)
 
     @property
     def reach(self) -> int:
@@ -112,14 +105,16 @@ class HED(nn.Module):
         """Logits of the five sides and, last, of their fusion.
 
         Args:
-            image: (N, 3, H, W) sRGB in [0, 1]; H and W multiples of 16.
+            image: (N, 3, H, W) sRGB in [0, 1]; H and W multiples of 16, at least 32.
         Returns:
             (N, 6, H, W) fp32, in the order of `OUTPUTS`; the probability of an edge is their sigmoid.
         Raises:
-            ValueError: H or W is no multiple of 16.
+            ValueError: H or W is no multiple of 16, or less than 32.
         """
-        if image.shape[-2] % STRIDE or image.shape[-1] % STRIDE:
-            raise ValueError(f"height and width must be multiples of {STRIDE}, got {tuple(image.shape)}")
+        if any(side % STRIDE or side < LEAST for side in image.shape[-2:]):
+            raise ValueError(
+                f"height and width must be multiples of {STRIDE} from {LEAST}, got {tuple(image.shape)}"
+            )
         features = self._blocks(image)
         if self.decoder:
             features = self._handed_down(features)
@@ -169,6 +164,17 @@ class HED(nn.Module):
         dtype = self.get_parameter("conv1_1.weight").dtype
         return image.to(dtype).contiguous(memory_format=torch.channels_last)
 
+    def quicken(self) -> None:
+        """Replace the wide convolutions by others that compute the same, faster on processors, without gradients.
+
+        In bf16 they round three times as coarsely. The tensors of the state get other names.
+        """
+        for name, module in list(self.named_children()):
+            if not isinstance(module, nn.Conv2d) or module.kernel_size != (3, 3):
+                continue
+            if min(module.in_channels, module.out_channels) >= WIDTH:
+                self.set_submodule(name, Winograd(module))
+
     def folded(self) -> "HED":
         """The same function without batch normalisation, for inference; a network of its own."""
         plain = HED(self.widths, self.depths, decoder=self.decoder, preprocessing=self.preprocessing)
@@ -180,6 +186,11 @@ class HED(nn.Module):
             if not isinstance(module, nn.BatchNorm2d):
                 plain.get_submodule(name).load_state_dict(module.state_dict())
         return plain.eval()
+
+
+def _convolution(channels: int, width: int, *, bias: bool = True) -> nn.Conv2d:
+    """3x3, over features that are reflected at the border: zeros would show as a frame of false edges."""
+    return nn.Conv2d(channels, width, 3, padding=1, padding_mode="reflect", bias=bias)
 
 
 def _pooled(features: Tensor) -> Tensor:

@@ -106,8 +106,10 @@ class UNet(nn.Module):
             levels.append(features)
         for level in range(self.depth - 1, -1, -1):
             above = self.get_submodule(f"up{level}")(features)
+            del features
+            levels.pop()  # of the features that were just enlarged: freed as soon as they are used
             features = self.get_submodule(f"merge{level}")(
-                torch.cat((_middle(levels[level], above), above), dim=1)
+                torch.cat((_middle(levels[-1], above), above), dim=1)
             )
         return self.head(features).float()  # type: ignore[no-any-return]
 

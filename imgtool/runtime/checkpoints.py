@@ -40,7 +40,7 @@ def load_tensors(file: "WeightsFile | Path") -> dict[str, Tensor]:
         tensors = _safetensors(path) if _is_safetensors(path) else _checkpoint(path)
     except OSError as error:
         raise WeightsError(f"{printable(path)} cannot be read: {error.strerror or error}") from error
-    return unpacked(paper_names(tensors, path.name))
+    return unpacked(paper_names(tensors, path.name), path.name)
 
 
 def load_metadata(file: "WeightsFile | Path") -> dict[str, str]:
@@ -61,18 +61,28 @@ def load_metadata(file: "WeightsFile | Path") -> dict[str, str]:
         raise WeightsError(f"{printable(path)} is damaged or cut short: {error}") from error
 
 
-def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def unpacked(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     """Tensors that were stored small, as fp32: halves, and int8 whose rows have a step of their own.
 
     A tensor NAME of int8 goes with `NAME.step`, the size of one level for each of its first dimension.
+
+    Args:
+        tensors: by name.
+        where: they come from, for an error.
+    Raises:
+        WeightsError: a step that does not go with its tensor.
     """
     found = {}
     for name, tensor in tensors.items():
         if name.endswith(STEP) and name.removesuffix(STEP) in tensors:
             continue
         if tensor.dtype == torch.int8 and name + STEP in tensors:
-            step = tensors[name + STEP].float().view(-1, *[1] * (tensor.dim() - 1))
-            tensor = tensor.float() * step
+            step = tensors[name + STEP].float()
+            if not tensor.dim() or step.shape != tensor.shape[:1]:
+                raise WeightsError(
+                    f"{where}: {name + STEP} is {_looks(step)}, expected one number for each row of {name}"
+                )
+            tensor = tensor.float() * step.view(-1, *[1] * (tensor.dim() - 1))
         found[name] = tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
     return found
 
@@ -135,6 +145,18 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, name: str, su
         name: what these weights are called in an error.
         surplus: allow tensors that the network has no place for, as when a VGG is cut short.
     Raises:
+        WeightsError: see `require_fit`.
+    """
+    require_fit(module, tensors, name=name, surplus=surplus)
+    module.load_state_dict({key: tensors[key] for key in module.state_dict()})
+
+
+def require_fit(
+    module: nn.Module, tensors: Mapping[str, Tensor], *, name: str, surplus: bool = False
+) -> None:
+    """Check that weights fit a network, which may lie on the meta device; see `load_into`.
+
+    Raises:
         WeightsError: names the first tensor that is missing, misshapen, mistyped, not finite or unknown.
     """
     expected = module.state_dict()
@@ -146,7 +168,6 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, name: str, su
     if unknown and not surplus:
         close = f"expected only {', '.join(list(expected)[:3])}, ..." if expected else "expected no tensors"
         raise WeightsError(f"{name}: {unknown[0]} is unknown to the network, {close}")
-    module.load_state_dict({key: tensors[key] for key in expected})
 
 
 def _require_fit(what: str, found: Tensor, expected: Tensor) -> None:
@@ -205,6 +226,13 @@ def _checkpoint(path: Path) -> dict[str, Tensor]:
     for key, value in loaded.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise WeightsError(f"{printable(path)}: {key} is a {type(value).__name__}, expected a tensor")
+        special = value.is_sparse or value.is_quantized or value.is_nested or value.layout != torch.strided
+        if special or value.device.type != "cpu":
+            raise WeightsError(f"{printable(path)}: {key} is no plain tensor, expected numbers one by one")
+    # One number can claim to be any number of repeated ones.
+    claimed, size = sum(value.nbytes for value in loaded.values()), path.stat().st_size
+    if claimed > size:
+        raise WeightsError(f"{printable(path)} is {size:,} bytes and claims tensors of {claimed:,}")
     return loaded
 
 

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -169,11 +170,35 @@ def require_memory(device: torch.device, needed: int, *, hint: str) -> None:
         )
 
 
+def has_memory(device: torch.device, needed: int) -> bool:
+    """Whether so many bytes can still be had; true where nobody knows."""
+    available = memory_available(device)
+    return available is None or needed <= available
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that memory ran out; not every allocator has a class of its own for it."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
     )
+
+
+@contextmanager
+def memory_told(message: str, *, hint: str) -> Iterator[None]:
+    """Tell in one line that memory ran out in the block.
+
+    Args:
+        message: what happened, and what of the work is left.
+        hint: the option that helps.
+    Raises:
+        DeviceError: memory ran out.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(message, hint=hint) from error
 
 
 def step_down(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imgtool.imaging.raster import Raster
-from imgtool.imaging.tiling import Span, ValidTiling
+from imgtool.imaging.tiling import Span, ValidTiling, cut_columns, mirrored
 from imgtool.nn.unet import UNet
 from imgtool.options import SegmentOptions
 
@@ -20,8 +20,8 @@ from imgtool.options import SegmentOptions
 OnTile = Callable[[int, int], None]
 Probabilities = NDArray[np.float32]
 PROBE_SIDE = 196  # pixels of a probe's output: 380 of its window with four poolings
-# Least side of a window's output: below it, oneDNN takes kernels for fp32 that add up in another order. Those for bf16
-# never do; found with widths of 4 to 32, 1 to 4 poolings and sides of 20 to 560.
+# Least side of a window's output: below it, oneDNN takes kernels for fp32 that add up in another order; those for
+# bf16 never do. Found with widths of 4 to 16, 1 to 4 poolings and sides of 20 to 560.
 LEAST_OUTPUT = {torch.float32: 388}
 SPREAD = 5  # standard deviations from black to white, of samples that are no bytes
 FLAT = 1e-6  # a deviation below it is none
@@ -95,7 +95,6 @@ def tiling_of(network: UNet, tile: int, dtype: torch.dtype) -> ValidTiling:
     """How pictures are cut for a network that works in a type."""
     return ValidTiling(
         side=tile,
-        margin=network.halo,
         reach=network.halo,
         stride=network.stride,
         output_side=network.output_side,
@@ -109,6 +108,7 @@ def probability_strips(
     *,
     tile: int,
     tta: bool = False,
+    keep: Callable[[Probabilities], Probabilities] = lambda found: found,
     on_tile: OnTile = lambda done, total: None,
 ) -> Iterator[tuple[slice, Probabilities]]:
     """Class probabilities of a picture, one row of tiles after the other, from the top.
@@ -118,9 +118,10 @@ def probability_strips(
         segmenter: see there; where its network is, the work is done.
         tile: side of a tile's output, rounded down to a multiple of the network's stride.
         tta: whether to average over the eight flips and turns of each tile.
+        keep: what of a tile's probabilities (classes, h, w) is kept, (k, h, w): less is less memory.
         on_tile: told of progress.
     Yields:
-        Which rows, and their probabilities (classes, rows, W), that are the same for every `tile`.
+        Which rows, and what is kept of them, (k, rows, W), which is the same for every `tile`.
     """
     scale = scale_of(raster)
     network = segmenter.network
@@ -130,14 +131,18 @@ def probability_strips(
     tiling = tiling_of(network, tile, segmenter.dtype)
     total, done = tiling.count(raster.height, raster.width), 0
     for rows in tiling.rows(raster.height):
-        strip = _rows(raster, tiling, rows)
-        found = np.empty((network.classes, rows.kept[1] - rows.kept[0], raster.width), np.float32)
+        strip = _rows(raster, rows)
+        found: Probabilities | None = None
         for columns in tiling.columns(raster.width):
-            window = scale(tiling.cut_columns(strip, columns))
+            window = scale(cut_columns(strip, columns))
             seen = _averaged(network, window) if tta else _softmax(network, window)
-            found[:, :, columns.place] = seen[:, rows.inner, columns.inner]
+            kept = keep(seen[:, rows.inner, columns.inner])
+            if found is None:
+                found = np.empty((*kept.shape[:2], raster.width), np.float32)
+            found[:, :, columns.place] = kept
             done += 1
             on_tile(done, total)
+        assert found is not None
         yield rows.place, found
 
 
@@ -147,15 +152,17 @@ def probabilities(raster: Raster, segmenter: Segmenter, **options: Any) -> Proba
 
 
 def foreground(found: Probabilities) -> Probabilities:
-    """The probability of being no background, (H, W)."""
-    front: Probabilities = 1 - found[0] if len(found) > 2 else found[1]
+    """The probability of being no background, (H, W); of one plane alone, that plane."""
+    front: Probabilities = 1 - found[0] if len(found) > 2 else found[-1]
     return front
 
 
 def classes_of(found: Probabilities, threshold: float) -> NDArray[np.uint8]:
     """The class of each pixel, (H, W): background where all else is below the threshold, or the likeliest other."""
-    chosen = np.where(foreground(found) >= threshold, 1 + found[1:].argmax(axis=0), 0)
-    return chosen.astype(np.uint8)
+    inside = foreground(found) >= threshold
+    if len(found) < 3:
+        return inside.astype(np.uint8)
+    return np.where(inside, 1 + found[1:].argmax(axis=0), 0).astype(np.uint8)
 
 
 def only(found: Probabilities, wanted: Sequence[int]) -> Probabilities:
@@ -232,28 +239,29 @@ def _renumbered(labels: NDArray[Any], min_area: int) -> NDArray[np.int32]:
     return renumbered
 
 
-def _rows(raster: Raster, tiling: ValidTiling, span: Span) -> NDArray[Any]:
+def _rows(raster: Raster, span: Span) -> NDArray[Any]:
     """What a row of tiles sees, mirrored above and below."""
-    places = tiling.rows_seen(span, raster.height)
+    places = mirrored(span.window, raster.height)
+    if isinstance(places, slice):
+        return raster.rows(places.start, places.stop)
     first = int(places.min())
     return raster.rows(first, int(places.max()) + 1)[places - first]
 
 
 def _probes(raster: Raster, network: UNet, scale: Scale) -> Tensor:
     """Four windows of a picture, in the middles of its quarters; their places do not depend on any tile."""
-    side = network.output_side(PROBE_SIDE)
-    tiling = tiling_of(network, side, torch.float32)
+    side = network.output_side(PROBE_SIDE) + 2 * network.halo
     found = []
-    for row in _quarters(raster.height, side):
-        strip = _rows(raster, tiling, Span((row, row + side + 2 * network.halo), (0, 0), 0))
-        for column in _quarters(raster.width, side):
-            window = Span((column, column + side + 2 * network.halo), (0, 0), 0)
-            found.append(scale(tiling.cut_columns(strip, window)))
+    for rows in _quarters(raster.height, side):
+        strip = _rows(raster, rows)
+        found += [scale(cut_columns(strip, columns)) for columns in _quarters(raster.width, side)]
     return torch.cat(found)
 
 
-def _quarters(length: int, side: int) -> Sequence[int]:
-    return [round(length * share - side / 2) for share in (0.25, 0.75)]
+def _quarters(length: int, side: int) -> list[Span]:
+    """Windows round one and three quarters of a side."""
+    begins = (round(length * share - side / 2) for share in (0.25, 0.75))
+    return [Span((begin, begin + side), (0, 0), 0) for begin in begins]
 
 
 @torch.inference_mode()

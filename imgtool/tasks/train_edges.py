@@ -246,6 +246,17 @@ def network_to_train(options: TrainEdgesOptions, weights: WeightsFile | None) ->
     return network
 
 
+def shape_of(network: HED) -> dict[str, Any]:
+    """The arguments of `HED` that make a network of this shape, as JSON can hold them."""
+    return {
+        "widths": list(network.widths),
+        "depths": list(network.depths),
+        "decoder": network.decoder,
+        "norm": hasattr(network, "norm1_1"),
+        "preprocessing": network.preprocessing,
+    }
+
+
 def new_student(options: TrainEdgesOptions) -> HED:
     """A network with random weights (He et al. 2015), whose sides begin by drawing few edges."""
     network = HED(options.widths, decoder=options.decoder, norm=True, preprocessing="torchvision")

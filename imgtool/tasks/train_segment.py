@@ -40,7 +40,7 @@ KEPT = 1024  # pairs whose weight maps stay in memory
 JUDGED = 40  # pictures: enough to choose by, few enough to be looked at often
 SHOWN = 4  # of them, as samples: the worst
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
-OBJECT_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+OBJECT_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 VIEW_TILE = 512
 
 

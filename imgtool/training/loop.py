@@ -100,11 +100,12 @@ class _Fit:
     def __init__(self, trainee: Trainee, limits: Limits, run: RunFolder, on_step: OnStep) -> None:
         self.trainee, self.limits, self.run, self.on_step = trainee, limits, run, on_step
         self.done, self.before, self.best, self.worse = 0, 0.0, -math.inf, 0
+        self.scored = 0  # the step of the last score
         if saved := run.load_checkpoint(LAST):
             try:
                 trainee.load_state(saved["trainee"])
                 self.done, self.before, self.best = saved["step"], saved["seconds"], saved["best"]
-                self.worse = saved["worse"]
+                self.scored, self.worse = saved.get("scored", self.done), saved.get("worse", 0)
             except (LookupError, RuntimeError, TypeError, ValueError) as error:
                 reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise DataError(f"{printable(run.path / LAST)} is not of this run: {reason}") from error
@@ -113,20 +114,17 @@ class _Fit:
 
     def __call__(self) -> FitResult:
         interrupted = None
-        scored = True
         try:
+            self._score_if_due()  # when the run was stopped while it was scored
             while (progress := self._progress()) < 1 and not self._in_vain():
                 with _whole():
                     losses = self.trainee.step(self.done, progress)
                     self.done += 1
-                scored = False
                 self._told(progress, losses)
-                if self.done % self.limits.score_every == 0:
-                    self._score()
-                    scored = True
+                self._score_if_due()
                 if time.monotonic() - self.saved > self.limits.save_seconds:
                     self._save()
-            if not scored:
+            if self.scored < self.done:
                 self._score()
         except KeyboardInterrupt as stop:
             interrupted = stop
@@ -158,10 +156,19 @@ class _Fit:
             self.run.log({"step": self.done, "seconds": round(self._seconds(), 1), **losses})
         self.on_step(self.done, progress, losses)
 
+    def _score_if_due(self) -> None:
+        if self.scored < self.done and self.done % self.limits.score_every == 0:
+            self._score()
+
     def _score(self) -> None:
+        """Score and keep it; a signal meanwhile leaves nothing of it, so that it is done again."""
         scores = self.trainee.score()
-        if not scores:
-            return
+        with _whole():
+            self.scored = self.done
+            if scores:
+                self._keep(scores)
+
+    def _keep(self, scores: Mapping[str, float]) -> None:
         self.run.log({"step": self.done, "seconds": round(self._seconds(), 1), "score": dict(scores)})
         for name, picture in self.trainee.samples().items():
             self.run.save_sample(name, picture)
@@ -175,6 +182,7 @@ class _Fit:
     def _state(self) -> dict[str, Any]:
         return {
             "step": self.done,
+            "scored": self.scored,
             "seconds": self._seconds(),
             "best": self.best,
             "worse": self.worse,

@@ -110,6 +110,36 @@ def test_drawing_by_its_name_or_to_stdout(edges, rerun, pictures):
     assert (pictures / "again.svg").read_text() == drawing
 
 
+def test_a_drawing_has_a_sidecar_too(edges, rerun, pictures):
+    assert edges("photo.png", "-o", "lines.svg", "--sidecar", "--thin").code == 0
+    assert "thin" not in json.loads((pictures / "lines.svg.json").read_text())["options"]
+    assert rerun("lines.svg.json", "again.svg").code == 0
+    assert (pictures / "again.svg").read_text() == (pictures / "lines.svg").read_text()
+    (pictures / "lines.svg").unlink()
+    assert "lines.svg.json exists" in edges("photo.png", "-o", "lines.svg", "--sidecar").error
+
+
+def test_lines_beside_a_deep_map_can_be_made_again(edges, rerun, pictures):
+    assert edges("photo.png", "--bits", "16", "--svg", "-o", "map.png").code == 0
+    assert rerun("map-lines.svg", "again.svg").code == 0
+
+
+def test_lines_that_take_too_much_memory_are_refused(edges, pictures, monkeypatch):
+    monkeypatch.setattr("imgtool.cli.edges_work.LINE_BYTES", 10**12)
+    result = edges("photo.png", "-o", "lines.svg", "--threshold", "0.3")
+    assert result.code == 4
+    assert "GB are free. Try: fewer lines by a higher --threshold" in result.error
+
+
+def test_memory_that_runs_out_while_writing_is_one_line(edges, pictures, monkeypatch):
+    def full(*_, **more):
+        raise MemoryError
+
+    monkeypatch.setattr("imgtool.cli.edges_work.levels", full)
+    result = edges("photo.png")
+    assert (result.code, "out of memory while it was written" in result.error) == (4, True)
+
+
 def test_rerun_gives_the_same_bytes(edges, rerun, pictures):
     edges("photo.png", "--thin", "--scales", "0.5,1", "--tile", "32", "--invert")
     assert rerun("photo-edges.png", "again.png").code == 0
@@ -179,6 +209,9 @@ def test_tiny_pictures(edges, folder, save, size):
         (("--threshold", "2"), "0<=x<=1"),
         (("--kind", "side6"), "side6"),
         (("--threshold", "0.5", "--bits", "16"), "black and white"),
+        (("--threshold", "nan"), "'nan' is no number from 0 to 1"),
+        (("--bits", "16", "-o", "a.svg"), "--bits: lines in an .svg have no depth"),
+        (("--bits", "16", "--format", "svg"), "--bits: lines in an .svg have no depth"),
         (("--weights", "missing.safetensors"), "missing.safetensors"),
     ],
 )

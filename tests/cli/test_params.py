@@ -18,6 +18,8 @@ def test_seconds(text, seconds):
         (params.Seconds(), "soon"),
         (params.Seconds(), "m"),
         (params.Seconds(), ""),
+        *((params.Seconds(), text) for text in ("nan", "inf", "-1", "-1m", "nans")),
+        *((params.Share(), text) for text in ("nan", "1.1", "-0.1", "half")),
         (params.Numbers(), "1,"),
         (params.Numbers(), "1.5"),
         (params.Weighted(), "conv1_1:much"),

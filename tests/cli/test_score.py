@@ -33,6 +33,18 @@ def test_prints_the_fields_own_measures(imgtool, folders):
     assert 0.3 < float(rows["ODS"]) < 0.7
 
 
+@pytest.mark.parametrize("binary", [True, False])
+def test_says_when_there_is_no_curve(imgtool, folders, binary):
+    """One threshold, or maps in black and white: one point, so no area under it."""
+    for path in (folders / "maps").iterdir() if binary else ():
+        Image.fromarray(255 * (np.array(Image.open(path)) > 200).astype(np.uint8)).save(path)
+    words = ("--no-nms",) if binary else ("--thresholds", "1")
+    told = imgtool("score", "edges", "maps", "truth", *QUICK, *words).stdout.decode()
+    assert "AP   0.0000  no average precision: all thresholds give one point" in told
+    summary = imgtool("score", "edges", "maps", "truth", *QUICK, *words, "--json").records[-1]["summary"]
+    assert summary["ap"] is None
+
+
 def test_json_has_a_line_a_picture_and_a_summary(imgtool, folders):
     *pictures, last = imgtool("score", "edges", "maps", "truth", *QUICK, "--json").records
     assert {each["name"]: each["f"] > 0.9 for each in pictures} == {"right": True, "wrong": False}
@@ -104,7 +116,8 @@ def test_every_fault_has_a_line_but_very_many_are_counted(imgtool, folders):
     [
         (("nowhere", "truth"), "does not exist"),
         (("maps/right.png", "truth"), "is a file, expected a folder"),
-        (("maps", "truth", "-o", "report.txt"), "report.html"),
+        (("maps", "truth", "-o", "here/report.txt"), "name it here/report.html"),
+        (("maps", "truth", "-o", "-"), "a report is a file, and stdout has the scores"),
     ],
 )
 def test_refuses_in_one_line(imgtool, folders, arguments, words):

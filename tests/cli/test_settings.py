@@ -68,6 +68,13 @@ def test_values_as_typed(imgtool, pictures, line, error):
         ("[stylize]\nsteps = 1979-05-27", "which is not what could be typed"),
         ("[stylize]\nsize = ", "cannot be read"),
         ("\xff", "cannot be read"),
+        ("[score]\nthresholds = 9", "[score.thresholds] is no command."),
+        ("[score.edge]\nthresholds = 9", "[score.edge] is no command. Did you mean 'edges'?"),
+        (
+            "[score.edges]\nthreshold = 9",
+            "[score.edges] has no option 'threshold'. Did you mean 'thresholds'?",
+        ),
+        ("[score]\nedges = 9", "[score.edges] is no command."),
     ],
 )
 def test_damaged_files(imgtool, text, error):
@@ -76,6 +83,35 @@ def test_damaged_files(imgtool, text, error):
     assert result.code == 2
     assert error in result.error
     assert "imgtool.toml" in result.error
+
+
+def test_sub_commands_take_settings(imgtool, folder, tmp_path, monkeypatch):
+    def refused(*arguments):
+        result = imgtool("score", "edges", ".", ".", *arguments)
+        assert result.code == 2
+        return result.error
+
+    write_user_file(tmp_path, "[score.edges]\nthresholds = -1\nworkers = 3000\n")
+    assert "'--thresholds': -1 is not in the range" in refused()
+    assert "'--workers': 3000 is not in the range" in refused("--thresholds", "9")
+    Path("imgtool.toml").write_text("[score.edges]\nthresholds = -2\n")
+    assert "-2 is not in the range" in refused()
+    assert "'--workers': 3000 is not in the range" in refused(
+        "--thresholds", "9"
+    )  # files are merged here too
+    monkeypatch.setenv("IMGTOOL_SCORE_EDGES_THRESHOLDS", "-3")
+    assert "-3 is not in the range" in refused()
+    assert "(from IMGTOOL_SCORE_EDGES_THRESHOLDS)" in refused()
+
+
+def test_doctor_shows_settings_of_sub_commands(imgtool, folder, monkeypatch):
+    Path("imgtool.toml").write_text("[score.edges]\nthresholds = 9\n")
+    monkeypatch.setenv("IMGTOOL_SCORE_EDGES_WORKERS", "1")
+    monkeypatch.setenv("IMGTOOL_SCORE_EDGES_WORKER", "1")
+    told = imgtool("doctor").stdout.decode()
+    assert "score edges --thresholds 9 from imgtool.toml" in told
+    assert "score edges --workers 1 from IMGTOOL_SCORE_EDGES_WORKERS" in told
+    assert "IMGTOOL_SCORE_EDGES_WORKER is no setting. Did you mean 'IMGTOOL_SCORE_EDGES_WORKERS'?" in told
 
 
 def test_faults_are_told_with_their_origin(imgtool, pictures, monkeypatch):

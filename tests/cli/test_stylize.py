@@ -32,7 +32,7 @@ from imgtool.cli.stylize import WeightedFile, stylize_command
         ("photo.png painting.png --style-weight 0 --content-weight 0 --tv-weight 0", "nothing to optimise"),
         ("photo.png painting.png --time soon", "'soon' is no time; write 60s, 5m or 1h"),
         ("photo.png painting.png --time 0", "--time: must be above 0"),
-        ("photo.png painting.png --time nan", "--time: must be above 0"),
+        ("photo.png painting.png --time nan", "'nan' is no time"),
         ("photo.png painting.png --seed -1", "--seed: must be from 0 to"),
         ("photo.png painting.png --seed 99999999999999999999", "--seed: must be from 0 to"),
         ("photo.png painting.png --scales 99", "--scales: must be from 1 to 16"),

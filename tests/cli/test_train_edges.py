@@ -13,7 +13,7 @@ from imgtool.runtime.checkpoints import load_tensors, save_state
 
 # The least work that is still the whole command.
 QUICK = (
-    *("--student", "--crop", "64", "--batch", "2", "--steps", "6", "--score-every", "3"),
+    *("--student", "--teacher", "none", "--crop", "64", "--batch", "2", "--steps", "6", "--score-every", "3"),
     *("--precision", "fp32", "--threads", "1"),
 )
 
@@ -125,11 +125,85 @@ def test_refuses_in_one_line(imgtool, data, folder, random_vgg19):
         (("data", "-o", "run", "--resume"), 2, "leave DATA away"),
         (("-o", "nowhere", "--resume"), 1, "no training run"),
         (("data", "-o", "new", "--start", str(random_vgg19)), 3, "holds vgg19, expected hed or vgg16"),
+        (("data", "-o", "new", *QUICK, "--teacher", str(random_vgg19)), 3, "holds vgg19, expected hed"),
+        (("data", "-o", "new", "--save-every", "nan"), 2, "'nan' is no time"),
+        (("data", "-o", "new", "--learning-rate", "nan"), 2, "--learning-rate: must be at least 0, got nan"),
+        (
+            ("data", "-o", "new", "--teacher-weight", "inf"),
+            2,
+            "--teacher-weight: must be at least 0, got inf",
+        ),
     ):
         result = imgtool("train-edges", *arguments)
         assert result.code == code, arguments
         assert words in result.stderr.splitlines()[-1], arguments
         assert not (folder / "new").exists()
+
+
+def test_a_run_that_goes_on_keeps_what_it_is(imgtool, data, folder):
+    imgtool("train-edges", "data", "-o", "run", *QUICK)
+    for words in (("--batch", "4"), ("--student",), ("--start", "vgg16"), ("--seed", "1")):
+        result = imgtool("train-edges", "-o", "run", "--resume", "--steps", "8", *words)
+        assert result.code == 2
+        assert f"{words[0]} cannot change when a run goes on; leave it away" in result.error
+    # How it is worked on may change, and stays so.
+    result = imgtool("train-edges", "-o", "run", "--resume", "--score-every", "7", "--threads", "2", "-q")
+    assert (result.code, result.stderr) == (0, "")
+    machine = json.loads((folder / "run/options.json").read_text())["machine"]
+    assert (machine["score_every"], machine["threads"], machine["precision"]) == (7, 2, "fp32")
+
+
+def test_settings_do_not_speak_for_a_run_that_goes_on(imgtool, data, folder, monkeypatch):
+    imgtool("train-edges", "data", "-o", "run", *QUICK)
+    monkeypatch.setenv("IMGTOOL_TRAIN_EDGES_STEPS", "9")
+    monkeypatch.setenv("IMGTOOL_TRAIN_EDGES_BATCH", "1")
+    assert imgtool("train-edges", "-o", "run", "--resume").code == 0
+    options = json.loads((folder / "run/options.json").read_text())["options"]
+    assert (options["steps"], options["batch"]) == (6, 2)
+
+
+def test_goes_on_from_another_folder_without_what_it_started_from(imgtool, data, folder, monkeypatch):
+    tuned = ("--crop", "64", "--batch", "1", "--score-every", "99", "--precision", "fp32", "--threads", "1")
+    imgtool("train-edges", "data", "-o", "first", *QUICK)
+    named = ("--start", "first", "--teacher", "first", "--steps", "2")
+    assert imgtool("train-edges", "data", "-o", "run", *tuned, *named).code == 0
+    options = json.loads((folder / "run/options.json").read_text())["options"]
+    assert options["start"] == options["teacher"] == str(folder / "first")
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    (folder / "run/checkpoints/last.pt").rename(folder / "last.pt")
+    assert imgtool("train-edges", "-o", "../run", "--resume").code == 0  # from the start's weights
+    (folder / "first").rename(folder / "gone")
+    assert imgtool("train-edges", "-o", "../run", "--resume", "--steps", "3").code == 0
+    assert imgtool("edges", "../data/images/val/d.png", "--weights", "../run").code == 0
+    options = json.loads((folder / "run/options.json").read_text())
+    options["network"]["depths"] = 3
+    (folder / "run/options.json").write_text(json.dumps(options))
+    result = imgtool("train-edges", "-o", "../run", "--resume")
+    assert (result.code, "another version" in result.error) == (1, True)
+
+
+def test_a_student_has_a_teacher_unless_told_otherwise(imgtool, data, folder):
+    alone = [word for word in QUICK if word not in ("--teacher", "none")]
+    result = imgtool("train-edges", "data", "-o", "run", *alone)
+    assert (result.code, "hed cannot be had" in result.stderr) == (3, True)  # there is no network here
+    assert not (folder / "run").exists()
+    assert imgtool("train-edges", "data", "-o", "run", *QUICK).code == 0
+    assert json.loads((folder / "run/options.json").read_text())["options"]["teacher"] is None
+
+
+def test_out_of_memory_is_one_line_and_keeps_the_checkpoint(imgtool, data, folder, monkeypatch):
+    imgtool("train-edges", "data", "-o", "run", *QUICK)
+
+    def full(self, number):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr("imgtool.tasks.train_edges.EdgesTrainee.batch", full)
+    before = (folder / "run/checkpoints/last.pt").read_bytes()
+    result = imgtool("train-edges", "-o", "run", "--resume", "--steps", "8")
+    assert result.code == 4
+    assert "the last checkpoint is kept. Try: --batch 1 or a smaller --crop" in result.stderr.splitlines()[-1]
+    assert (folder / "run/checkpoints/last.pt").read_bytes() == before
 
 
 def test_two_processes_do_not_train_in_one_folder(imgtool, data, folder):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgtool.data.edge_pairs import find_edge_pairs
+from imgtool.data import edge_pairs
+from imgtool.data.edge_pairs import EdgePair, find_edge_pairs
 from imgtool.errors import DataError
 
 
@@ -22,6 +23,18 @@ def test_pairs_by_name(data):
     assert [pair.name for pair in pairs] == ["a", "b"]
     pixels, consensus = pairs[0].read()
     assert (pixels.shape, consensus.shape, consensus.dtype) == ((6, 8, 3), (6, 8), np.uint8)
+
+
+@pytest.mark.parametrize(("room", "kept"), [(3, ["b", "c", "d"]), (2.9, ["c", "d"]), (0, ["d"])])
+def test_memory_holds_the_newest_pairs_that_fit(tmp_path, monkeypatch, room, kept):
+    for name in "abcd":
+        Image.new("RGB", (8, 6)).save(tmp_path / f"{name}.png")
+    pairs = [EdgePair(tmp_path / f"{name}.png", tmp_path / f"{name}.png") for name in "abcd"]
+    edge_pairs._kept.clear()
+    monkeypatch.setattr(edge_pairs, "KEPT_BYTES", room * 8 * 6 * 4)
+    first = [pair.read()[0] for pair in pairs]
+    assert [pair.name for pair in edge_pairs._kept] == kept
+    assert pairs[-1].read()[0] is first[-1]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional
 
 from imgtool.nn.hed import HED, OUTPUTS
+from imgtool.nn.winograd import Winograd
 
 SMALL = (4, 6, 8, 10, 12)
 
@@ -22,9 +23,19 @@ def test_six_maps_at_the_size_of_the_image(network, image):
     assert network(image).shape == (1, len(OUTPUTS), 64, 48)
 
 
-def test_refuses_sizes_that_poolings_do_not_divide(network):
-    with pytest.raises(ValueError, match="multiples of 16"):
-        network(torch.rand(1, 3, 64, 40))
+@pytest.mark.parametrize("size", [(64, 40), (16, 64)])
+def test_refuses_sizes_that_it_cannot_pool_or_reflect(network, size):
+    with pytest.raises(ValueError, match="multiples of 16 from 32"):
+        network(torch.rand(1, 3, *size))
+
+
+@pytest.mark.parametrize(("decoder", "preprocessing"), [(0, "hed"), (4, "torchvision")])
+def test_plain_image_has_the_same_answer_up_to_its_border(decoder, preprocessing):
+    """Zeros around the features would draw a frame."""
+    torch.manual_seed(0)
+    network = HED(SMALL, decoder=decoder, preprocessing=preprocessing).double().eval()
+    logits = network(torch.tensor((0.9, 0.5, 0.2)).double().view(1, 3, 1, 1).expand(1, 3, 48, 64))
+    assert (logits.amax((2, 3)) - logits.amin((2, 3))).max() <= 1e-6
 
 
 def test_sides_and_fusion_by_the_definition(network, image):
@@ -33,7 +44,9 @@ def test_sides_and_fusion_by_the_definition(network, image):
     for block, depth in enumerate(network.depths, start=1):
         features = functional.max_pool2d(features, 2) if block > 1 else features
         for index in range(1, depth + 1):
-            features = functional.relu(network.get_submodule(f"conv{block}_{index}")(features))
+            convolution = network.get_submodule(f"conv{block}_{index}")
+            features = functional.pad(features, (1, 1, 1, 1), mode="reflect")
+            features = functional.relu(functional.conv2d(features, convolution.weight, convolution.bias))
         side = network.get_submodule(f"side{block}")(features)
         sides.append(functional.interpolate(side, image.shape[-2:], mode="bilinear"))
     stacked = torch.cat(sides, dim=1)
@@ -72,7 +85,7 @@ def test_reach_covers_what_an_output_can_see(decoder, preprocessing):
     for parameter in network.parameters():
         parameter.data.abs_().add_(0.1)  # nothing is cut off by a ReLU
     furthest = 0
-    image = torch.rand(1, 3, 512, 16, dtype=torch.float64, requires_grad=True)
+    image = torch.rand(1, 3, 512, 32, dtype=torch.float64, requires_grad=True)
     for place in (256, 263, 271):
         network(image)[0, :, place].sum().backward()
         rows = image.grad.abs().sum((0, 1, 3)).nonzero()
@@ -95,6 +108,19 @@ def test_folding_batch_norm_changes_nothing():
     folded = network.folded()
     assert not any("norm" in name for name in folded.state_dict())
     torch.testing.assert_close(folded(image), network(image), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("decoder", [0, 4])
+def test_quickened_it_computes_the_same(decoder):
+    torch.manual_seed(0)
+    network = HED((4, 128, 128, 10, 12), decoder=decoder).eval().requires_grad_(False)
+    image = torch.rand(1, 3, 48, 80)
+    slow = network(image)
+    network.quicken()
+    assert [name for name, module in network.named_children() if isinstance(module, Winograd)] == [
+        "conv2_2", "conv3_1", "conv3_2", "conv3_3"
+    ]  # fmt: skip
+    torch.testing.assert_close(network(image), slow, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("decoder", [0, 4])

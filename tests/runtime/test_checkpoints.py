@@ -173,6 +173,41 @@ def test_tensor_larger_than_its_file(tmp_path):
         load_tensors(tmp_path / "a.safetensors")
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.eye(3).to_sparse(),
+        lambda: torch.eye(3).to_sparse_csr(),
+        lambda: torch.empty(3, 3, device="meta"),
+        lambda: torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8),
+        lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+    ],
+    ids=["sparse", "csr", "meta", "quantised", "nested"],
+)
+@pytest.mark.filterwarnings("ignore")  # torch says that some of these are young
+def test_tensors_that_are_not_plain(tmp_path, make):
+    torch.save(fitting() | {"odd": make()}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="no "):
+        load_tensors(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_repeated_numbers_that_are_not_in_the_file(tmp_path, zipped):
+    repeated = {"conv1_1.weight": torch.zeros(1).expand(1 << 20, 1 << 20, 3, 3)}
+    torch.save(repeated, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WeightsError, match="claims tensors of 39,582,418,599,936"):
+        load_tensors(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("step", [torch.ones(3), torch.ones(1), torch.ones(4, 1), torch.tensor(1.0)])
+def test_packed_with_a_step_that_does_not_fit(tmp_path, step):
+    save_file({"a": torch.ones(4, 3, 3, 3, dtype=torch.int8), "a.step": step}, tmp_path / "a.safetensors")
+    with pytest.raises(
+        WeightsError, match=r"a.safetensors: a.step is float32 .*, expected one number for each row"
+    ):
+        load_tensors(tmp_path / "a.safetensors")
+
+
 def test_zip_that_is_no_checkpoint(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
         archive.writestr("../../evil", b"x")

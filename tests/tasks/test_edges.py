@@ -6,12 +6,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from imgtool.errors import DeviceError
+from imgtool.imaging.tensors import to_image
 from imgtool.imaging.thin import thin_edges
 from imgtool.nn.hed import HED
 from imgtool.options import EDGE_KINDS, EdgesOptions
+from imgtool.runtime import device
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import find_weights
-from imgtool.tasks.edges import edges
+from imgtool.tasks.edges import edges, edges_that_fit, memory_needed
 from imgtool.tasks.load import load_hed
 
 WIDTHS = (3, 4, 5, 6, 7)
@@ -59,11 +62,31 @@ def test_any_size_comes_out_at_its_size(height, width, tile):
     assert 0 <= found.min() <= found.max() <= 1
 
 
-def test_a_plain_picture_has_the_same_probability_up_to_its_border():
-    """Zeros around the picture would draw a frame; the second block sees 8 pixels far, less than the margin."""
-    maps = edges(np.full((70, 90, 3), 200, np.uint8), EdgesOptions(kind="all"), network=NETWORK).maps
-    for kind in ("side1", "side2"):
-        assert np.ptp(maps[kind]) <= 1e-6, kind
+COLORS = [(128, 128, 128), (255, 255, 255), (0, 0, 0), (0, 0, 255), (40, 200, 90), (123, 117, 104)]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (70, 90), (33, 200)])
+@pytest.mark.parametrize("decoder", [0, 3])
+def test_a_plain_picture_has_no_edge_whatever_the_network_says(decoder, size):
+    pixels = np.full((*size, 3), (123, 117, 104), np.uint8)
+    options = EdgesOptions(kind="all", tile=64, scales=(0.5, 1.0, 1.5))
+    for kind, found in edges(pixels, options, network=network_of(decoder)).maps.items():
+        assert found.max() < 1e-6, kind
+
+
+def test_answers_fade_only_where_a_picture_is_plain():
+    """A step of two levels is drawn weaker than the network says; one of eight, and what lies around it, is not."""
+    pixels = np.full((96, 96, 3), 100, np.uint8)
+    found = {}
+    for levels in (2, 8, 16):
+        pixels[:, 48:] = 100 + levels
+        with torch.inference_mode():
+            says = torch.sigmoid(NETWORK(to_image(pixels)))[0, 5].numpy()
+        found[levels] = edges(pixels, EdgesOptions(kind="fuse"), network=NETWORK).maps["fuse"] / says
+    assert found[2][:, 40:56] == pytest.approx(0.25, abs=1e-5)
+    assert found[8][:, 40:56] == pytest.approx(1, abs=1e-5)
+    assert found[16][:, 40:56] == pytest.approx(1, abs=1e-5)
+    assert found[16][:, :8] == pytest.approx(0, abs=1e-6)
 
 
 def test_average_is_of_the_fusion_and_the_sides():
@@ -106,6 +129,63 @@ def test_all_tensors_are_on_the_networks_device(decoder):
         assert network(torch.rand(1, 3, 32, 32, device="cuda")).device.type == "cuda"
 
 
+class TestMemory:
+    """`edges_that_fit`."""
+
+    SIZE = (90, 70)
+
+    def free(self, monkeypatch, options, more=0):
+        """So much memory as these options take."""
+        needed = memory_needed(self.SIZE, options, NETWORK)
+        monkeypatch.setattr(device, "memory_available", lambda _: needed + more)
+
+    def test_takes_the_smaller_tile_where_the_larger_is_known_not_to_fit(self, monkeypatch):
+        self.free(monkeypatch, EdgesOptions(tile=32))
+        told = []
+        result, options = edges_that_fit(
+            noise(*self.SIZE), EdgesOptions(tile=64), network=NETWORK, on_smaller=told.append
+        )
+        assert (told, options.tile) == ([32], 32)
+        assert result.maps["average"].shape == self.SIZE
+
+    def test_takes_it_once_memory_has_run_out(self, monkeypatch):
+        tried = []
+
+        def full(pixels, options, **more):
+            tried.append(options.tile)
+            if len(tried) == 1:
+                raise MemoryError
+            return edges(pixels, options, **more)
+
+        monkeypatch.setattr("imgtool.tasks.edges.edges", full)
+        _, options = edges_that_fit(noise(*self.SIZE), EdgesOptions(tile=64), network=NETWORK)
+        assert (tried, options.tile) == ([64, 32], 32)
+
+    @pytest.mark.parametrize(
+        ("options", "size", "hint"),
+        [
+            (EdgesOptions(tile=128), SIZE, "--tile 32"),
+            (EdgesOptions(tile=16), (5000, 5000), "a smaller picture"),
+            (EdgesOptions(tile=16, kind="all"), (5000, 5000), "a single --kind"),
+            (EdgesOptions(tile=16, kind="all", scales=(1, 1.5)), (5000, 5000), "--scales 1"),
+        ],
+    )
+    def test_says_which_option_helps(self, monkeypatch, options, size, hint):
+        monkeypatch.setattr(device, "memory_available", lambda _: 1000)
+        with pytest.raises(DeviceError, match="needs about") as caught:
+            edges_that_fit(np.broadcast_to(np.uint8(0), (*size, 3)), options, network=NETWORK)
+        assert caught.value.hint == hint
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("color", COLORS)
+def test_a_plain_picture_has_no_edge_by_the_published_weights(color):
+    network = load_hed(find_weights("hed"), Device(torch.device("cpu"), torch.float32, "test"))
+    pixels = np.full((53, 70, 3), color, np.uint8)
+    for kind, found in edges(pixels, EdgesOptions(kind="all"), network=network).maps.items():
+        assert found.max() < 0.05, kind
+
+
 class TestShippedDetector:
     """`hed-lite`, as every user has it."""
 
@@ -114,9 +194,7 @@ class TestShippedDetector:
     def lite(cls):
         return load_hed(find_weights("hed-lite"), Device(torch.device("cpu"), torch.float32, "test"))
 
-    @pytest.mark.parametrize(
-        "color", [(128, 128, 128), (255, 255, 255), (0, 0, 0), (0, 0, 255), (40, 200, 90)]
-    )
+    @pytest.mark.parametrize("color", COLORS)
     def test_a_plain_picture_has_no_edge_and_no_frame(self, lite, color):
         pixels = np.full((97, 130, 3), color, np.uint8)
         for kind, found in edges(pixels, EdgesOptions(kind="all"), network=lite).maps.items():

@@ -103,6 +103,32 @@ def test_going_on_after_an_interrupt_is_the_same_to_the_bit(tmp_path, listening)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_score_that_was_stopped_is_done_when_the_run_goes_on(tmp_path, listening, number):
+    """Ctrl-C while the first or the last one is made."""
+    limits = Limits(steps=40, score_every=20)
+    whole, cut = (RunFolder.new(tmp_path / name, {}) for name in ("whole", "cut"))
+    fit(Toy(), limits, run=whole, on_step=ignore)
+    toy, begun = Toy(), []
+
+    def score():
+        begun.append(1)
+        if len(begun) == number:
+            os.kill(os.getpid(), signal.SIGINT)
+        return Toy.score(toy)
+
+    toy.score = score
+    assert fit(toy, limits, run=cut, on_step=ignore).steps == 20 * number
+    again = Toy()
+    fit(again, limits, run=RunFolder.resumed(cut.path), on_step=ignore)
+    assert again.seen == list(range(20 * number, 40))
+    scores = [
+        [(line["step"], line["score"]) for line in run.history() if "score" in line] for run in (whole, cut)
+    ]
+    assert scores[0] == scores[1]
+    assert (whole.path / MODEL).read_bytes() == (cut.path / MODEL).read_bytes()
+
+
 def test_log_forgets_steps_that_are_done_again(run):
     toy = Toy()
     run.save_checkpoint(LAST, {"trainee": toy.state(), "step": 20, "seconds": 5.0, "best": -math.inf})

@@ -1,0 +1,75 @@
+"""The options that all training commands share, and what may be given anew to a run that goes on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgtool.cli import params
+
+MACHINE = ("device", "precision", "threads", "score_every", "save_every")  # how a run is worked on
+LATER = ("steps", "time")  # when it ends
+
+place = params.together(
+    click.option(
+        "-o",
+        "--output",
+        metavar="RUN",
+        type=click.Path(path_type=Path),
+        required=True,
+        help="The run's folder.",
+    ),
+    click.option(
+        "--resume", is_flag=True, help="Go on with the run in RUN where it stopped; its options hold."
+    ),
+)
+time = click.option(
+    "--time",
+    type=params.Seconds(),
+    metavar="TIME",
+    help="End after 30m, 2h, … of training, if that is before --steps.",
+)
+
+
+def pace(score_every: int) -> Callable[[params.F], params.F]:
+    """--score-every, with its default in steps, and --save-every."""
+    return params.together(
+        click.option(
+            "--score-every",
+            type=click.IntRange(1),
+            metavar="N",
+            default=score_every,
+            show_default=True,
+            help="Steps between two looks at what is held out.",
+        ),
+        click.option(
+            "--save-every",
+            type=params.Seconds(),
+            metavar="TIME",
+            default="60s",
+            show_default=True,
+            help="Time between two checkpoints.",
+        ),
+    )
+
+
+def given_anew(ctx: click.Context) -> dict[str, Any]:
+    """What was typed beside --resume, by parameter name.
+
+    Raises:
+        click.UsageError: data, or an option that would make it another run.
+    """
+    for param in ctx.command.params:
+        if isinstance(param, click.Argument) and ctx.params[str(param.name)] is not None:
+            raise click.UsageError(
+                f"--resume goes on with the data of the run; leave {param.make_metavar(ctx).strip('[]')} away."
+            )
+    typed = {str(option.name): option for option in params.on_command_line(ctx)}
+    for name, option in typed.items():
+        if name not in (*LATER, *MACHINE, "resume", "output"):
+            raise click.UsageError(
+                f"{option.opts[-1]} cannot change when a run goes on; leave it away, or begin another run "
+                "with another -o."
+            )
+    return {name: ctx.params[name] for name in typed if name in (*LATER, *MACHINE)}
