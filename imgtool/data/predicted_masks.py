@@ -17,6 +17,7 @@ from imgtool.options import SEGMENT_KINDS
 
 HALF = 0.5  # from which on a probability speaks for an object
 MASKS = ({0, 1}, {0, 255}, {0, 65535})  # values of a mask without classes
+SHEET = "-sheet"
 DEEPEST = 65535  # of greys; what is above is a colour
 
 # How ground truth is scored: by V-Rand and pixels, by classes, by objects.
@@ -65,11 +66,13 @@ def kind_of(stem: str) -> str:
 def _readings(stem: str) -> list[tuple[str, str]]:
     """A prediction's possible names and kinds, the plainest first."""
     readings = [(stem, "")]
+    if stem.endswith(SHEET):  # lies beside a result, and has its name
+        return readings + [(name, "sheet") for name, _ in _readings(stem.removesuffix(SHEET))]
     kind = kind_of(stem)
-    for base, told in ((stem.removesuffix(f"-{kind}"), kind), (stem, "")) if kind else ((stem, ""),):
-        readings += [(base, told), (base.removesuffix("-segment"), told)]
-    # Sheets lie beside results.
-    return [*readings, (stem.removesuffix("-sheet").removesuffix("-segment"), "sheet")]
+    base = stem.removesuffix(f"-{kind}")
+    if kind:
+        readings.append((base, kind))
+    return [*readings, (base.removesuffix("-segment"), kind)]
 
 
 @dataclass(frozen=True, eq=False)

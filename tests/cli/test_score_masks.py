@@ -106,7 +106,7 @@ def test_of_several_kinds_the_one_that_tells_most_is_scored(imgtool, membranes):
         path = made / f"{name}.png"
         write(made / f"{name}-mask.png", np.zeros((31, 41), np.uint8))
         write(made / f"{name}-overlay.png", np.zeros((31, 41, 3), np.uint8))
-        write(made / f"{name}-sheet.png", np.zeros((5, 5, 3), np.uint8))
+        write(made / f"{name}-mask-sheet.png", np.zeros((5, 5, 3), np.uint8))
         path.rename(made / f"{name}-probability.png")
     *pictures, last = imgtool("score", "masks", "made", "truth", *ONE, "--json").records
     assert [each["name"] for each in pictures] == ["right-probability", "wrong-probability"]

@@ -48,6 +48,7 @@ def gray(*values):
         ("a-segment-mask", "a_labels", {"a_labels": {"mask": "a-segment-mask"}}),
         ("a-probability", "a-probability", {"a-probability": {"": "a-probability"}}),
         ("a-sheet", "a", {"a": {"sheet": "a-sheet"}}),
+        ("a-segment-mask-sheet", "a_mask", {"a_mask": {"sheet": "a-segment-mask-sheet"}}),
     ],
 )
 def test_names_go_together(predicted, truth, expected):
