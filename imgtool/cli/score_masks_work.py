@@ -209,11 +209,9 @@ def _scored(pairs: Sequence[Pair], meaning: Meaning, workers: int) -> tuple[Told
         match subject_of(meaning.coding):
             case "borders":
                 borders = score_borders(pairs, partial(_borders, meaning), spread=spread, on_image=on_image)
-                if borders.error > 0.5:
+                if borders.inverse_error < borders.best_error:
                     cure = "without --invert" if meaning.invert else "--invert"
-                    console.warn(
-                        f"more pixels are wrong than right; perhaps the other value is meant: {cure}"
-                    )
+                    console.warn(f"the inverse fits better; perhaps the other value is meant: {cure}")
                 told = told_borders(borders, meaning.coding)
                 return told, partial(_border_picture, meaning, borders.best.threshold)
             case "classes":

@@ -66,6 +66,7 @@ class BorderSet:
         rands, infos: at each threshold of `TRIED`.
         error: share of wrong pixels at 0.5.
         best_error, error_threshold: the least of them with one threshold.
+        inverse_error: about the least if probabilities were those of the lower value.
         dice, iou: of the lower and the higher value, at 0.5.
         images: each picture's counts.
     """
@@ -80,6 +81,7 @@ class BorderSet:
     error: float
     best_error: float
     error_threshold: float
+    inverse_error: float
     dice: NDArray[np.float64]
     iou: NDArray[np.float64]
     images: Sequence[BorderCounts]
@@ -170,6 +172,7 @@ def score_borders(
         error=float(errors[HALF]),
         best_error=float(errors[least]),
         error_threshold=TRIED[least],
+        inverse_error=1 - float(errors.max()),
         dice=np.mean([image.half.dice for image in images], axis=0),
         iou=np.mean([image.half.iou for image in images], axis=0),
         images=images,

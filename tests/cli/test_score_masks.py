@@ -80,7 +80,15 @@ def test_inverted_probabilities_score_the_same(imgtool, membranes):
     for key in ("v_rand", "v_info", "pixel_error", "dice"):
         assert inverted[key] == pytest.approx(plain[key])
     wrong = imgtool("score", "masks", "made", "truth", *ONE)
-    assert "more pixels are wrong than right" in wrong.stderr and "--invert" in wrong.stderr
+    assert "the inverse fits better" in wrong.stderr and "--invert" in wrong.stderr
+
+
+def test_a_low_threshold_is_no_reason_to_invert(imgtool, membranes):
+    for path in (membranes / "made").iterdir():
+        write(path, np.array(Image.open(path)) // 3)
+    result = imgtool("score", "masks", "made", "truth", *ONE, "--json")
+    assert summary(result)["pixel_error"] > 0.5
+    assert "inverse" not in result.stderr
 
 
 def test_truth_against_itself_is_perfect_in_any_format(imgtool, membranes):
