@@ -60,7 +60,59 @@ def edges_command(predicted: Path, truth: Path, output: Path | None, force: bool
             raise click.UsageError(f"{printable(folder)} {found}, expected a folder.")
     if output is not None:
         _require_free(output, force)
-    from imgtool.cli.score_work import score
+    from imgtool.cli.score_edges_work import score
+
+    score(predicted, truth, output=output, **values)
+
+
+@score_group.command("masks", short_help="Score masks: V-Rand, Dice, IoU, objects found.")
+@click.argument("predicted", metavar="PRED", type=click.Path(path_type=Path))
+@click.argument("truth", metavar="GT", type=click.Path(path_type=Path))
+@click.option("--invert", is_flag=True, help="A probability is that of the lower of two values.")
+@click.option(
+    "--objects/--classes",
+    default=None,
+    help="Whether each value of the ground truth is one object, or a class.  [default: classes up to 32 values]",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, params.MAX_THREADS), help="Processes.  [default: all cores]"
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="REPORT.html",
+    type=click.Path(path_type=Path),
+    help="Also write a page with all pictures, and the worst of them.",
+)
+@click.option("-f", "--force", is_flag=True, help="Replace an existing report.")
+@params.talk
+def masks_command(predicted: Path, truth: Path, output: Path | None, force: bool, **values: Any) -> None:
+    """Score the masks or probabilities in PRED against the masks in GT: two folders, or two files.
+
+    By what GT holds. Two values, such as 255 for cells and 0 for the borders between them: V-Rand and V-Info as in
+    the ISBI challenge of 2012, pixel error, Dice and IoU; PRED is a mask, or the probability of the higher value.
+    Several values or colours: pixel error, Dice and IoU of each class. A number for each object: average precision,
+    precision and recall of objects, Dice; PRED has numbers too, or is a mask whose regions are the objects.
+
+    Files are PNG, TIFF or .npy and found by name: masks/07.png, or masks/07-probability.png as `imgtool segment`
+    calls it, goes with truth/07.png or truth/07_mask.png.
+
+    \b
+    Examples:
+      imgtool score masks masks/ truth/
+      imgtool score masks membrane/ labels/ --invert -o report.html
+      imgtool score masks nuclei/ truth/ --objects --json | jq .summary.ap
+    """
+    for path in (predicted, truth):
+        if not exists(path):
+            raise click.UsageError(f"{printable(path)} does not exist.")
+    if is_folder(predicted) != is_folder(truth):
+        folder, file = (predicted, truth) if is_folder(predicted) else (truth, predicted)
+        found = f"{printable(folder)} is a folder, {printable(file)} a file"
+        raise click.UsageError(f"{found}; expected two of a kind.")
+    if output is not None:
+        _require_free(output, force)
+    from imgtool.cli.score_masks_work import score
 
     score(predicted, truth, output=output, **values)
 

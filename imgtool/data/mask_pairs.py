@@ -41,7 +41,7 @@ class MaskPair:
         Raises:
             DataError: the file cannot be read.
         """
-        return _samples(self.image)
+        return read_samples(self.image)
 
     def values(self) -> NDArray[np.int64]:
         """What the mask says at each pixel, (H, W): its number, or a colour as 0xRRGGBB.
@@ -49,21 +49,15 @@ class MaskPair:
         Raises:
             DataError: the file cannot be read.
         """
-        samples = _samples(self.mask)
-        if samples.dtype.kind == "f" and not np.array_equal(samples, np.rint(samples)):
-            raise DataError(f"{printable(self.mask)} holds fractions, expected whole numbers or colours")
-        values = samples.astype(np.int64)
-        if values.shape[2] < 3:
-            return values[..., 0]
-        if (values[..., :1] == values).all():
-            return values[..., 0]
-        if samples.dtype == np.uint16:
-            values //= 257
-        packed: NDArray[np.int64] = values[..., 0] << 16 | values[..., 1] << 8 | values[..., 2]
-        return packed
+        return values_of(read_samples(self.mask), self.mask)
 
 
-def _samples(path: Path) -> NDArray[Any]:
+def read_samples(path: Path) -> NDArray[Any]:
+    """Samples (H, W, C) as a file has them.
+
+    Raises:
+        DataError: the file cannot be read, or holds NaN or infinity.
+    """
     try:
         with open_raster(path, max_pixels=MAX_PIXELS) as raster:
             samples = raster.whole()
@@ -72,6 +66,40 @@ def _samples(path: Path) -> NDArray[Any]:
     if samples.dtype.kind == "f" and not np.isfinite(samples).all():
         raise DataError(f"{printable(path)} holds NaN or infinity")
     return samples
+
+
+def values_of(samples: NDArray[Any], path: Path) -> NDArray[np.int64]:
+    """What samples (H, W, C) say at each pixel, (H, W): a number, or a colour as 0xRRGGBB.
+
+    Args:
+        samples: of a mask.
+        path: where they come from.
+    Raises:
+        DataError: they are fractions.
+    """
+    if has_fractions(samples):
+        raise DataError(f"{printable(path)} holds fractions, expected whole numbers or colours")
+    values = samples.astype(np.int64)
+    if values.shape[2] < 3:
+        return values[..., 0]
+    if (values[..., :1] == values).all():
+        return values[..., 0]
+    if samples.dtype == np.uint16:
+        values //= 257
+    packed: NDArray[np.int64] = values[..., 0] << 16 | values[..., 1] << 8 | values[..., 2]
+    return packed
+
+
+def has_fractions(samples: NDArray[Any]) -> bool:
+    """Whether samples are no whole numbers, such as probabilities."""
+    return samples.dtype.kind == "f" and not np.array_equal(samples, np.rint(samples))
+
+
+def numbered(objects: NDArray[Any]) -> NDArray[np.int64]:
+    """The same objects with small numbers."""
+    numbers, compact = np.unique(objects, return_inverse=True)
+    compact = compact.reshape(objects.shape) + int(numbers[0] > 0)
+    return np.asarray(compact, np.int64)
 
 
 def find_mask_pairs(images: Path, masks: Path) -> list[MaskPair]:

@@ -1,8 +1,8 @@
 """How well maps of edges agree with what people drew, by the boundary benchmark of Berkeley."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from imgtool.metrics.edges import (
     match_edges,
     summarise,
 )
+from imgtool.tasks.spread import Spread
 
 BORDER_PX = 5  # that the benchmark fades
 HIT, FALSE, MISSED, GROUND = (20, 20, 20), (213, 94, 0), (86, 180, 233), (255, 255, 255)
@@ -29,15 +30,6 @@ Item = TypeVar("Item")
 Read = Callable[[Item], tuple[Probabilities, Mask]]
 # Told of each picture: how many are done, and its counts.
 OnImage = Callable[[int, EdgeCounts], None]
-
-
-class Spread(Protocol):
-    """`map`, or one that spreads the work over processes; results come in order."""
-
-    def __call__(
-        self, function: Callable[[Item], EdgeCounts], items: Iterable[Item], /
-    ) -> Iterator[EdgeCounts]:
-        """What the function returns for each item."""
 
 
 def score_edges(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from imgtool.data.augment import elastic, random_placement, sampled, sampling_grid
-from imgtool.data.mask_pairs import Coding, MaskPair
+from imgtool.data.mask_pairs import Coding, MaskPair, numbered
 from imgtool.imaging.overlay import overlay
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.raster import raster_of
@@ -183,7 +183,7 @@ class SegmentJudge:
             return dice(foreground(seen) >= threshold, truth.classes > 0)
         objects = self.examples.coding.of_objects
         return average_precision(
-            instances_of(seen, threshold, objects=objects, min_area=0), _numbered(truth.objects)
+            instances_of(seen, threshold, objects=objects, min_area=0), numbered(truth.objects)
         )
 
     def _dice(self, seen: Sequence[Probabilities], truths: Sequence[Example], threshold: float) -> float:
@@ -373,10 +373,3 @@ def recolored(image: Tensor, options: TrainSegmentOptions, random: np.random.Gen
     noise = torch.from_numpy(random.standard_normal(image.shape, np.float32))
     image = image + noise * float(random.uniform(0, options.gray / 2))
     return -image if random.random() < options.invert else image
-
-
-def _numbered(objects: NDArray[Any]) -> NDArray[np.int64]:
-    """The same objects with small numbers."""
-    numbers, compact = np.unique(objects, return_inverse=True)
-    compact = compact.reshape(objects.shape) + int(numbers[0] > 0)
-    return np.asarray(compact, np.int64)

@@ -1,37 +1,37 @@
 """What `imgtool score edges` does: pair files, look at them all, score, tell, and write a report."""
 
-import io
-import multiprocessing
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imgtool.cli.console import console
+from imgtool.cli.scoring import (
+    WORST,
+    alone,
+    files_by_name,
+    png,
+    processes,
+    read_all,
+    refuse,
+    require_same_size,
+    write_report,
+)
 from imgtool.cli.sources import READABLE
 from imgtool.data.boundaries import find_truth, read_boundaries
-from imgtool.errors import DataError, ImgtoolError
-from imgtool.files import atomic_write, printable
-from imgtool.imaging.io import read_picture, write_picture
-from imgtool.imaging.picture import Picture
-from imgtool.imaging.report import Block, Heading, Paragraph, Pictures, Plot, Table, html_page
+from imgtool.errors import DataError
+from imgtool.files import printable
+from imgtool.imaging.io import read_picture
+from imgtool.imaging.report import Block, Heading, Paragraph, Pictures, Plot, Table
 from imgtool.metrics.edges import EdgeCounts, EdgeScores, Mask, edge_thresholds
 from imgtool.runtime.processor import cores
-from imgtool.tasks.score_edges import Spread, judged, score_edges
+from imgtool.tasks.score_edges import judged, score_edges
 
-WORST = 6  # pictures in a report
 NO_CURVE = "no average precision: all thresholds give one point; more of them, or maps with greys"
-TOLD = 20  # faults of as many files are told one by one
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,7 @@ class Pair:
         levels = read_picture(self.predicted).pixels.max(axis=2)
         probabilities = levels.astype(np.float32) / np.float32(np.iinfo(levels.dtype).max)
         annotators = read_boundaries(self.truth)
-        if probabilities.shape != annotators.shape[1:]:
-            height, width = annotators.shape[1:]
-            raise DataError(
-                f"{printable(self.predicted)} is {levels.shape[1]}x{levels.shape[0]}, "
-                f"its ground truth {printable(self.truth)} is {width}x{height}"
-            )
+        require_same_size(self.predicted, probabilities.shape, self.truth, annotators.shape[1:])
         return 1 - probabilities if self.invert else probabilities, annotators
 
 
@@ -93,12 +88,12 @@ def score(
     """
     began = time.monotonic()
     pairs = find_pairs(predicted, truth, invert)
-    _require_readable(pairs)
+    read_all(pairs, _looked_at)
     judgements: list[Judgement] = []
     cuts = edge_thresholds(thresholds)
     with (
         console.progress("Scoring") as on_progress,
-        _processes(min(workers or cores(), len(pairs))) as spread,
+        processes(min(workers or cores(), len(pairs))) as spread,
     ):
 
         def on_image(done: int, counts: EdgeCounts) -> None:
@@ -112,10 +107,7 @@ def score(
     _tell(scores, judgements, time.monotonic() - began)
     if output is not None:
         title = f"{printable(predicted)} against {printable(truth)}"
-        page = html_page(f"Edges: {title}", _blocks(scores, judgements, pairs, thin=not no_nms))
-        with atomic_write(output) as file:
-            file.write(page.encode())
-        console.say(printable(output))
+        write_report(output, f"Edges: {title}", _blocks(scores, judgements, pairs, thin=not no_nms))
 
 
 def find_pairs(predicted: Path, truth: Path, invert: bool) -> list[Pair]:
@@ -124,75 +116,19 @@ def find_pairs(predicted: Path, truth: Path, invert: bool) -> list[Pair]:
     Raises:
         DataError: a folder is empty, a name has two maps, or one has no partner; all but the last are told here.
     """
-    maps: dict[str, Path] = {}
-    faults = []
-    for path in sorted(predicted.iterdir()):
-        if path.suffix[1:].lower() in READABLE and not path.name.startswith("."):
-            if path.stem in maps:
-                faults.append(f"{printable(path)} and {printable(maps[path.stem])} are maps of one name")
-            maps[path.stem] = path
+    maps, faults = files_by_name(predicted, READABLE, "maps")
     if not maps:
         raise DataError(f"{printable(predicted)} holds no picture, expected maps of edges")
     drawn = find_truth(truth)
-    for here, there, where, what in (
-        (maps, drawn, truth, "ground truth"),
-        (drawn, maps, predicted, "map of edges"),
-    ):
-        alone = sorted(here.keys() - there.keys())
-        faults += [f"{printable(here[name])} has no {what} in {printable(where)}" for name in alone]
-    _refuse(faults)
+    faults += alone(maps, drawn.keys(), "ground truth", truth)
+    faults += alone(drawn, maps.keys(), "map of edges", predicted)
+    refuse(faults)
     return [Pair(maps[name], drawn[name], invert) for name in sorted(maps)]
 
 
-def _require_readable(pairs: Sequence[Pair]) -> None:
-    """Read all once: what is wrong is told before the long work, every file of it."""
-    faults = []
-    with console.progress("Reading") as on_progress:
-        for done, pair in enumerate(pairs):
-            on_progress(done, len(pairs), pair.name)
-            try:
-                pair.read()
-            except ImgtoolError as error:
-                faults.append(error.message)
-    _refuse(faults)
-
-
-def _refuse(faults: Sequence[str]) -> None:
-    """Tell each fault in a line, or of very many the first."""
-    *told, last = faults[:TOLD] or [""]
-    for fault in told:
-        console.error(fault)
-    more = len(faults) - TOLD
-    if last:
-        raise DataError(f"{last} (and {more} more)" if more > 0 else last)
-
-
-@contextmanager
-def _processes(count: int) -> Iterator[Spread]:
-    """Spreads work over processes; without any, if one is enough.
-
-    Yields:
-        A `map`.
-    """
-    if count == 1:
-        yield map
-        return
-    # New ones rather than copies of this one, whose threads (a progress bar's) a copy would lack.
-    context = multiprocessing.get_context("spawn")
-    ignore_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)  # this process ends them
-    pool = ProcessPoolExecutor(count, context, initializer=ignore_interrupts)
-    try:
-        yield partial(_spread, pool)
-    except BrokenProcessPool as error:
-        raise DataError("a worker was ended from outside, for want of memory?", hint="--workers 1") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _spread(
-    pool: ProcessPoolExecutor, function: Callable[[Item], EdgeCounts], items: Iterable[Item]
-) -> Iterator[EdgeCounts]:
-    return pool.map(function, items)
+def _looked_at(pair: Pair) -> None:
+    """Read a pair, and keep nothing of it."""
+    pair.read()
 
 
 def _judgement(name: str, counts: EdgeCounts, cuts: NDArray[np.float64]) -> Judgement:
@@ -271,9 +207,7 @@ def _caption(judgement: Judgement) -> str:
 
 
 def _picture(pair: Pair, threshold: float, thin: bool) -> bytes:
-    file = io.BytesIO()
-    write_picture(file, Picture(judged(*pair.read(), threshold, thin=thin)), format="png")
-    return file.getvalue()
+    return png(judged(*pair.read(), threshold, thin=thin))
 
 
 def _iso_f(f: float) -> list[tuple[float, float]]:

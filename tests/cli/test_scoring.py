@@ -1,0 +1,75 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from imgtool.cli.scoring import alone, files_by_name, processes, read_all, refuse, require_same_size
+from imgtool.errors import DataError
+
+
+@dataclass(frozen=True)
+class Item:
+    name: str
+
+
+def doubled(number):
+    return 2 * number
+
+
+def test_files_go_by_stem_and_hidden_ones_by_nothing(folder):
+    for name in ("a.png", "b.TIF", "notes.txt", ".c.png"):
+        (folder / name).touch()
+    found, faults = files_by_name(folder, ("png", "tif"), "masks")
+    assert ({name: path.name for name, path in found.items()}, faults) == ({"a": "a.png", "b": "b.TIF"}, [])
+    (folder / "a.tif").touch()
+    _, (fault,) = files_by_name(folder, ("png", "tif"), "masks")
+    assert fault.endswith("are masks of one name") and "a.png" in fault and "a.tif" in fault
+
+
+def test_a_folder_that_is_not_there_is_named(folder):
+    with pytest.raises(DataError, match="nowhere: no such file or directory, expected a folder of masks"):
+        files_by_name(folder / "nowhere", ("png",), "masks")
+
+
+def test_who_is_alone_is_told_in_order(folder):
+    here = {name: folder / f"{name}.png" for name in "cab"}
+    faults = alone(here, {"a"}, "mask", folder)
+    assert faults == [f"{here[name]} has no mask in {folder}" for name in "bc"]
+
+
+def test_sizes_are_told_as_width_by_height(folder):
+    require_same_size(folder, (2, 3), folder, (2, 3))
+    with pytest.raises(DataError, match=r"a.png is 3x2, its ground truth b.png is 4x2"):
+        require_same_size(Path("a.png"), (2, 3), Path("b.png"), (2, 4))
+
+
+def test_all_are_read_before_any_is_refused(capsys):
+    seen = []
+
+    def read(item):
+        seen.append(item.name)
+        if item.name != "b":
+            raise DataError(f"{item.name} is damaged")
+
+    with pytest.raises(DataError, match="c is damaged"):
+        read_all([Item(name) for name in "abc"], read)
+    assert seen == ["a", "b", "c"]
+    assert capsys.readouterr().err == "error: a is damaged\n"
+
+
+def test_nothing_wrong_is_not_refused(capsys):
+    refuse([])
+    assert read_all([Item("a")], lambda item: item.name) == ["a"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_refusal_has_a_hint():
+    with pytest.raises(DataError) as caught:
+        refuse(["a is odd"], hint="--objects")
+    assert (caught.value.message, caught.value.hint) == ("a is odd", "--objects")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_processes_give_results_in_order(count):
+    with processes(count) as spread:
+        assert list(spread(doubled, range(5))) == [0, 2, 4, 6, 8]
