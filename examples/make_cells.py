@@ -1,7 +1,7 @@
 """Draw examples/cells.png, nuclei as a fluorescence microscope shows them: `python examples/make_cells.py`.
 
-Ellipses with grainy insides on a dark ground, some of them touching, blurred by the lens and with the noise of counting
-photons. The same seed draws the same picture.
+Ellipses with grainy insides on a dark ground, some of them touching, blurred by the lens and with the noise of
+counting photons. The same seed draws the same picture. It is free for any use (CC0).
 """
 
 from pathlib import Path

@@ -265,7 +265,7 @@ class SegmentOptions:
     kind: tuple[str, ...] = ("mask",)  # of SEGMENT_KINDS
     threshold: float | None = None  # of the probability that a pixel is no background; None: the model's own
     tta: bool = False  # average over the eight flips and turns
-    min_area: int = 16  # pixels of an instance; smaller ones are specks
+    min_area: int = 20  # pixels of an instance; smaller ones are specks
     tile: int = 640  # pixels of a tile's side; larger ones are faster and take more memory
 
     def __post_init__(self) -> None:

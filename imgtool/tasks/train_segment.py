@@ -21,7 +21,7 @@ from imgtool.imaging.raster import raster_of
 from imgtool.losses.masks import border_weights, weighted_cross_entropy
 from imgtool.metrics.masks import average_precision, border_scores, dice
 from imgtool.nn.unet import UNet
-from imgtool.options import TrainSegmentOptions
+from imgtool.options import SegmentOptions, TrainSegmentOptions
 from imgtool.runtime.checkpoints import packed
 from imgtool.runtime.device import Device
 from imgtool.tasks.segment import (
@@ -183,7 +183,8 @@ class SegmentJudge:
             return dice(foreground(seen) >= threshold, truth.classes > 0)
         objects = self.examples.coding.of_objects
         return average_precision(
-            instances_of(seen, threshold, objects=objects, min_area=0), numbered(truth.objects)
+            instances_of(seen, threshold, objects=objects, min_area=SegmentOptions.min_area),
+            numbered(truth.objects),
         )
 
     def _dice(self, seen: Sequence[Probabilities], truths: Sequence[Example], threshold: float) -> float:
