@@ -214,7 +214,10 @@ def memory_needed(raster: Raster, options: SegmentOptions, segmenter: Segmenter,
         whole: whether kinds are asked for that need all of the picture's probabilities at once.
     """
     network = segmenter.network
-    rows, columns = (min(options.tile, side) + 2 * network.halo for side in (raster.height, raster.width))
+    least = LEAST_OUTPUT.get(segmenter.dtype, 1)
+    rows, columns = (
+        max(least, min(options.tile, side)) + 2 * network.halo for side in (raster.height, raster.width)
+    )
     tile = rows * columns * network.width * segmenter.dtype.itemsize * FEATURE_COPIES
     strip = rows * raster.width * (raster.channels * raster.dtype.itemsize + 4 * network.classes + 8)
     picture = raster.height * raster.width * (4 * network.classes * 2 + 40) if whole else 0

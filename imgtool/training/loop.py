@@ -104,7 +104,7 @@ class _Fit:
             try:
                 trainee.load_state(saved["trainee"])
                 self.done, self.before, self.best = saved["step"], saved["seconds"], saved["best"]
-                self.worse = saved["worse"]
+                self.worse = saved.get("worse", 0)  # a run of old may not have counted them
             except (LookupError, RuntimeError, TypeError, ValueError) as error:
                 reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise DataError(f"{printable(run.path / LAST)} is not of this run: {reason}") from error
