@@ -130,7 +130,9 @@ def open_raster(path: str | os.PathLike[str], *, name: str | None = None, max_pi
     if start[:4] in TIFF_SIGNS and (found := _tiff(path, name, max_pixels)):
         return found
     picture = read_picture(path, name=name, max_pixels=max_pixels)
-    samples = picture.pixels[..., :1] if picture.is_gray else picture.pixels
+    red, green, blue = (picture.pixels[..., channel] for channel in range(3))
+    gray = np.array_equal(red, green) and np.array_equal(red, blue)  # a grey file is read as three channels
+    samples = picture.pixels[..., :1] if gray else picture.pixels
     return raster_of(samples, alpha=picture.alpha, notes=picture.notes)
 
 
