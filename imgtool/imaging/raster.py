@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -154,9 +155,11 @@ def raster_of(samples: NDArray[Any], *, alpha: Samples | None = None, notes: tup
 
 def _array(path: Path, name: str, max_pixels: int) -> Raster:
     """A NumPy array, left where it is."""
-    file: BinaryIO | None = None
     try:
         file = path.open("rb")
+    except OSError as error:
+        raise BadImage(name, (error.strerror or str(error)).lower()) from error
+    try:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in read:
@@ -168,17 +171,16 @@ def _array(path: Path, name: str, max_pixels: int) -> Raster:
         size = int(np.prod(shape)) * dtype.itemsize
         if path.stat().st_size < file.tell() + size:
             raise ValueError("cut short")
-        if by_columns:
-            samples = np.fromfile(file, dtype, int(np.prod(shape))).reshape(shape, order="F")
-            file.close()
-            return raster_of(samples)
-        return Raster((height, width, channels), dtype, file=file, offset=file.tell())
-    except OSError as error:
-        raise BadImage(name, (error.strerror or str(error)).lower()) from error
-    except ValueError as error:
-        if file:
-            file.close()
-        raise BadImage(name, f"no array of samples: {str(error).splitlines()[0]}") from error
+        if not by_columns:
+            return Raster((height, width, channels), dtype, file=file, offset=file.tell())
+        with file:
+            return raster_of(np.fromfile(file, dtype, int(np.prod(shape))).reshape(shape, order="F"))
+    except Exception as error:  # NumPy raises whatever the header leads it to
+        file.close()
+        if isinstance(error, BadImage):
+            raise
+        reason = printable(str(error) or type(error).__name__).splitlines()[0]
+        raise BadImage(name, f"no array of samples: {reason}") from error
 
 
 def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
@@ -227,23 +229,25 @@ def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
 def _spooled(page: Any, shape: tuple[int, int, int], notes: tuple[str, ...]) -> Raster:
     """The segments of a compressed TIFF, decoded one by one into a file that vanishes when it is closed."""
     height, width, channels = shape
-    file = tempfile.TemporaryFile()  # noqa: SIM115, the raster closes it
     row = width * channels * page.dtype.itemsize
-    file.truncate(height * row)
-    for samples, place, size in page.segments():
-        if samples is None:
-            raise ValueError("a segment is missing")
-        _, _, top, left, _ = place
-        _, used_rows, used_columns, _ = size
-        block = samples[0, : min(used_rows, height - top), : min(used_columns, width - left)]
-        for index, line in enumerate(np.ascontiguousarray(block)):
-            file.seek((top + index) * row + left * channels * page.dtype.itemsize)
-            file.write(line.tobytes())
+    with ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile())
+        file.truncate(height * row)
+        for samples, place, size in page.segments():
+            if samples is None:
+                raise ValueError("a segment is missing")
+            _, _, top, left, _ = place
+            _, used_rows, used_columns, _ = size
+            block = samples[0, : min(used_rows, height - top), : min(used_columns, width - left)]
+            for index, line in enumerate(np.ascontiguousarray(block)):
+                file.seek((top + index) * row + left * channels * page.dtype.itemsize)
+                file.write(line.tobytes())
+        stack.pop_all()  # the raster closes it
     return Raster((height, width, channels), page.dtype, file=file, notes=notes)
 
 
 def _require_samples(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] > MAX_CHANNELS):
+    if len(shape) not in (2, 3) or min(shape) < 1 or (len(shape) == 3 and shape[2] > MAX_CHANNELS):
         raise ValueError(f"shape {shape}, expected (H, W) or (H, W, C)")
     if dtype.kind not in "uifb":
         raise ValueError(f"type {dtype}, expected numbers")
