@@ -164,6 +164,8 @@ def _embedded(path: Path, name: str) -> str | None:
         head = file.read(64)
         if head.lstrip().startswith(b"<svg"):
             return svg_recipe(head + file.read(2 * MAX_RECIPE_BYTES))
+        if head.startswith(b"\x93NUMPY"):  # an array has no place for one
+            return None
         formats, called = sniff(head, name)
         try:
             with pillow_settings(MAX_PIXELS), Image.open(file, formats=formats) as image:
