@@ -20,8 +20,8 @@ from imgtool.options import SegmentOptions
 OnTile = Callable[[int, int], None]
 Probabilities = NDArray[np.float32]
 PROBE_SIDE = 196  # pixels of a probe's output: 380 of its window with four poolings
-# Least side of a window's output: below it, oneDNN takes kernels for fp32 that add up in another order. Those for bf16
-# never do; found with widths of 4 to 32, 1 to 4 poolings and sides of 20 to 560.
+# Least side of a window's output: below it, oneDNN takes kernels for fp32 that add up in another order. Those for
+# bf16 never do; found with widths of 4 to 32, 1 to 4 poolings and sides of 20 to 560.
 LEAST_OUTPUT = {torch.float32: 388}
 SPREAD = 5  # standard deviations from black to white, of samples that are no bytes
 FLAT = 1e-6  # a deviation below it is none
@@ -71,7 +71,21 @@ class Scale:
 
 
 def scale_of(raster: Raster) -> Scale:
-    """The statistics of a whole picture, read in strips."""
+    """The statistics of a whole picture, read in strips.
+
+    Raises:
+        ValueError: it has none, for it holds NaN, infinity or numbers close to it.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = (each.astype(np.float32) for each in _moments(raster))
+    if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
+        raise ValueError("it holds NaN or infinity, or numbers too large for 32 bits")
+    flat = deviation <= FLAT * np.maximum(1, np.abs(mean))
+    return Scale(mean, np.where(flat, np.float32(1), deviation))
+
+
+def _moments(raster: Raster) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each channel."""
     total = np.zeros(raster.channels)
     squares = np.zeros(raster.channels)
     shift: NDArray[np.float64] | None = None
@@ -84,11 +98,8 @@ def scale_of(raster: Raster) -> Scale:
         squares += np.square(centred).sum(axis=0)
     count = raster.height * raster.width
     mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
     assert shift is not None
-    mean = mean + shift
-    flat = deviation <= FLAT * np.maximum(1, np.abs(mean))
-    return Scale(mean.astype(np.float32), np.where(flat, 1, deviation).astype(np.float32))
+    return mean + shift, np.sqrt(np.maximum(squares / count - mean**2, 0))
 
 
 def tiling_of(network: UNet, tile: int, dtype: torch.dtype) -> ValidTiling:
