@@ -30,6 +30,7 @@ __all__ = [
     "write_picture",
 ]
 
+ANY_PIXELS = 1 << 62  # where only a header is read
 MAX_STREAM_BYTES = 1 << 30  # a stream is kept in memory; a file is not
 
 
@@ -168,7 +169,7 @@ def _embedded(path: Path, name: str) -> str | None:
             return None
         formats, called = sniff(head, name)
         try:
-            with pillow_settings(MAX_PIXELS), Image.open(file, formats=formats) as image:
+            with pillow_settings(ANY_PIXELS), Image.open(file, formats=formats) as image:
                 text, packet = image.info.get(KEY), image.info.get("xmp")
         except Exception as error:
             raise BadImage(name, f"damaged {called} file") from error
