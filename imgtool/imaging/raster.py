@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from imgtool.errors import BadImage
 from imgtool.files import printable
+from imgtool.imaging.decode import too_large
 from imgtool.imaging.io import read_picture
 from imgtool.imaging.picture import LUMA, Samples
 
@@ -110,7 +111,7 @@ class _Converted(Raster):
         samples = self.of.rows(begin, end)
         if self.of.channels == 1:
             return np.broadcast_to(samples, (*samples.shape[:2], self.channels))
-        return (samples @ np.array(LUMA, np.float32))[..., None]
+        return (samples @ np.array(LUMA, np.float32))[..., None].astype(np.float32, copy=False)
 
 
 def open_raster(path: str | os.PathLike[str], *, name: str | None = None, max_pixels: int) -> Raster:
@@ -194,14 +195,18 @@ def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
             series = tiff.series[0]
             page = series.keyframe
             colours = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
-            if not colours or page.extrasamples or page.tags.get("InterColorProfile"):
+            # Extra samples of greys are channels; of colours, they are alpha or what Pillow leaves out.
+            gray = page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+            more = bool(page.extrasamples) and not (gray and set(page.extrasamples) == {0})
+            if not colours or more or page.tags.get("InterColorProfile"):
                 return None
-            planes = "C" in series.axes and series.axes.endswith("YX")
+            if page.tags.valueof("Orientation", 1) != 1:
+                return None
             one_plane = series.axes.endswith("YX") or series.axes.endswith("YXS")
             if not one_plane or page.dtype is None or page.dtype.kind not in "uif":
                 return None
             shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
-            if planes and series.axes == "CYX":
+            if series.axes == "CYX":
                 shape = (*shape[:2], series.shape[0])
             _require_samples(shape, page.dtype)
             _require_pixels(name, shape, max_pixels)
@@ -209,7 +214,9 @@ def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
             notes = (f"first of {frames} pages",) if frames > 1 else ()
             if series.axes == "CYX":
                 return raster_of(np.moveaxis(series.asarray(), 0, -1), notes=notes)
-            if page.is_memmappable and page.planarconfig == 1:
+            if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and shape[2] > 1:
+                return raster_of(np.moveaxis(page.asarray(), 0, -1), notes=notes)
+            if page.is_memmappable:
                 dtype = page.dtype.newbyteorder(tiff.byteorder)
                 return Raster(shape, dtype, file=path.open("rb"), offset=page.dataoffsets[0], notes=notes)
             return _spooled(page, shape, notes)
@@ -255,8 +262,4 @@ def _require_samples(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 
 def _require_pixels(name: str, shape: tuple[int, ...], max_pixels: int) -> None:
     if shape[0] * shape[1] > max_pixels:
-        raise BadImage(
-            name,
-            f"{shape[1]}x{shape[0]} are more than {max_pixels:,} pixels",
-            hint=f"--max-pixels {shape[0] * shape[1]}",
-        )
+        raise too_large(name, shape[0] * shape[1], max_pixels)
