@@ -302,7 +302,9 @@ def test_objects_by_cores(segment, photo):
 
 def test_many_objects_take_sixteen_bits(segment, folder):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (380, 400), np.uint8)).save("noise.png")
-    result = segment("noise.png", "--kind", "instances", "--min-area", "0", "--threshold", "0.9", "-o", "many.png")
+    result = segment(
+        "noise.png", "--kind", "instances", "--min-area", "0", "--threshold", "0.9", "-o", "many.png"
+    )
     labels = read("many.png")
     assert labels.max() > 255, "too few to prove anything"
     assert labels.dtype in (np.uint16, np.int32)
