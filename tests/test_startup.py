@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"torch", "torchvision", "numpy", "rich", "PIL", "skimage", "safetensors", "unearth", "httpx2"}
+HEAVY = {
+    *("torch", "torchvision", "numpy", "scipy", "rich", "PIL", "skimage", "tifffile"),
+    *("safetensors", "unearth", "httpx2"),
+}
 
 # Runs command lines one after the other, and tells after each what is loaded and how it ended.
 CHILD = """
@@ -31,7 +34,7 @@ for arguments, environment in json.loads(sys.argv[1]):
     print(json.dumps([arguments, code, out.buffer.getvalue().decode(), err.getvalue(), heavy]))
 """
 
-COMMANDS = ("stylize", "weights", "inspect", "rerun", "doctor")
+COMMANDS = ("stylize", "segment", "train-segment", "weights", "inspect", "rerun", "doctor")
 SUBCOMMANDS = ("list", "show", "fetch", "verify", "path", "rm", "export")
 PICTURES = ("photo.png", "painting.png")
 
@@ -104,6 +107,28 @@ def test_refusals(folder):
         (["photo.png"], {}),
         (["stylize", *PICTURES], {"IMGTOOL_STYLIZE_SIZE": "-1"}),
         (["rerun", "out.png"], {}),
+        *(
+            (["segment", "photo.png", *words], {})
+            for words in (
+                ("--threshold", "2"),
+                ("--kind", "masks"),
+                ("--tile", "0"),
+                ("--min-area", "-1"),
+                ("-o", "out.jpg"),
+                ("-o", "photo.png"),
+                ("gone.png",),
+            )
+        ),
+        *(
+            (["train-segment", *words], {})
+            for words in (
+                ("-o", "run"),
+                (".", ".", "-o", "run", "--depth", "9"),
+                (".", ".", "-o", "run", "--metric", "iou"),
+                (".", ".", "-o", "run", "--crop-scales", "0"),
+                (".", ".", "-o", "run", "--resume"),
+            )
+        ),
     ]
     for arguments, code, out, err, heavy in outcomes(folder, *lines):
         assert heavy == [], arguments
