@@ -235,7 +235,7 @@ class SegmentWork:
         if share < NOTHING:
             console.warn(
                 f"{job.source}: next to nothing found: probabilities reach {highest:.2f}, the threshold is "
-                f"{self.threshold:.2f}. Try --threshold {max(0.01, highest / 2):.2f}, or another size of picture, "
+                f"{self.threshold:.2f}. {advised(highest, self.threshold)}, "
                 f"or {model} was not trained for such pictures (--weights, train-segment)."
             )
         elif share > ALL:
@@ -243,6 +243,12 @@ class SegmentWork:
                 f"{job.source}: {share:.1%} of it was found, with a threshold of {self.threshold:.2f}. Try a higher "
                 f"--threshold; or {model} was not trained for such pictures (--weights, train-segment)."
             )
+
+
+def advised(highest: float, threshold: float) -> str:
+    """What to type where next to nothing was found: half of what is reached, but below the threshold."""
+    lower = max(0.01, min(highest, threshold) / 2)
+    return f"Try --threshold {lower:.2f}, or another size of picture"
 
 
 class _Sheet:

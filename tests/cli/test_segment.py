@@ -431,6 +431,15 @@ def test_nothing_found_is_said_aloud(segment, photo):
     assert header.count("\n") == 1
 
 
+def test_a_lower_threshold_is_advised_only_where_it_would_help(segment, folder):
+    """A speck above the threshold in a large picture: its probability says nothing about the rest."""
+    from imgtool.cli.segment_work import advised
+
+    assert advised(0.3, 0.5) == "Try --threshold 0.15, or another size of picture"
+    assert advised(0.004, 0.5) == "Try --threshold 0.01, or another size of picture"
+    assert advised(0.97, 0.5) == "Try --threshold 0.25, or another size of picture"
+
+
 def test_all_found_is_said_aloud(segment, photo):
     result = segment("photo.png", "--threshold", "0")
     assert "100.0% of it was found" in result.stderr
