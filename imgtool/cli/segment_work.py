@@ -354,8 +354,8 @@ def _wanted(segmenter: Segmenter, given: str | None) -> tuple[int, ...]:
 
 
 def _view(raster: Raster, scale: Scale, place: slice) -> NDArray[np.uint8]:
-    """Rows of a picture to look at."""
-    return scale.viewable(raster.rows(place.start, place.stop))
+    """Rows of a picture to look at, in its own colours."""
+    return scale.viewable(raster.given.rows(place.start, place.stop))
 
 
 def _format(job: Job) -> str:

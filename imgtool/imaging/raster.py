@@ -64,6 +64,11 @@ class Raster:
         if self._file is not None:
             self._file.close()
 
+    @property
+    def given(self) -> Raster:
+        """The picture with the channels that the file has."""
+        return self
+
     def with_channels(self, channels: int) -> Raster:
         """The same picture with so many channels: grey is repeated, colours become their luminance.
 
@@ -106,6 +111,10 @@ class _Converted(Raster):
         dtype = of.dtype if of.channels == 1 else np.dtype(np.float32)
         super().__init__((of.height, of.width, channels), dtype, alpha=of.alpha, notes=of.notes)
         self.of = of
+
+    @property
+    def given(self) -> Raster:
+        return self.of
 
     def rows(self, begin: int, end: int) -> NDArray[Any]:
         samples = self.of.rows(begin, end)

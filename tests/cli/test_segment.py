@@ -390,6 +390,12 @@ def test_colours_for_a_grey_model_and_grey_for_one_of_colours(segment, photo):
     gray = read("photo.png")
     Image.fromarray(np.stack([gray, gray // 2, 255 - gray], axis=2)).save("color.png")
     assert segment("color.png", "--kind", "mask,overlay", "-o", "out/").code == 0
+    outside = read("out/color-mask.png") == 0
+    assert (read("out/color-overlay.png")[outside] == read("color.png")[outside]).all()  # in its own colours
+    deep = read("color.png").astype(np.uint16) * 257
+    tifffile.imwrite("deep.tif", deep, photometric="rgb")
+    assert segment("deep.tif", "--kind", "overlay", "-o", "deep.png").code == 0
+    assert (np.ptp(read("deep.png").astype(int), axis=2) > 20).mean() > 0.3
     assert segment("photo.png", "-o", "gray.png", model="colors").code == 0
     Image.fromarray(np.stack([gray] * 3, axis=2)).save("same.png")
     segment("same.png", "-o", "same-mask.png", model="colors")
