@@ -14,7 +14,10 @@ import pytest
 from imgtool.cli.main import cli
 from imgtool.cli.settings import by_full_name
 
-HEAVY = {"torch", "torchvision", "numpy", "rich", "PIL", "skimage", "safetensors", "unearth", "httpx2"}
+HEAVY = {
+    *("torch", "torchvision", "numpy", "scipy", "rich", "PIL", "skimage", "tifffile"),
+    *("safetensors", "unearth", "httpx2"),
+}
 
 # Runs command lines one after the other, and tells after each what is loaded and how it ended.
 CHILD = """
@@ -117,6 +120,28 @@ def test_refusals(folder):
         (["score", "edges", "gone", "."], {}),
         (["score", "edges", ".", ".", "-o", "report.pdf"], {}),
         (["score", "edges", ".", "."], {"IMGTOOL_SCORE_EDGES_THRESHOLDS": "0"}),
+        *(
+            (["segment", "photo.png", *words], {})
+            for words in (
+                ("--threshold", "2"),
+                ("--kind", "masks"),
+                ("--tile", "0"),
+                ("--min-area", "-1"),
+                ("-o", "out.jpg"),
+                ("-o", "photo.png"),
+                ("gone.png",),
+            )
+        ),
+        *(
+            (["train-segment", *words], {})
+            for words in (
+                ("-o", "run"),
+                (".", ".", "-o", "run", "--depth", "9"),
+                (".", ".", "-o", "run", "--metric", "iou"),
+                (".", ".", "-o", "run", "--crop-scales", "0"),
+                (".", ".", "-o", "run", "--resume"),
+            )
+        ),
     ]
     for arguments, code, out, err, heavy in outcomes(folder, *lines):
         assert heavy == [], arguments

@@ -10,6 +10,7 @@ from imgtool.options import SEGMENT_KINDS, SEGMENT_WEIGHTS, SegmentOptions
 from imgtool.runtime import processor
 
 FORMATS = ("png", "tif", "tiff", "npy")
+ALSO_READABLE = ("npy", "btf")  # besides pictures
 # Of its options, those that say what is written besides the result.
 EXTRAS = ("sheet", "sidecar")
 ENDINGS = {"sheet": "-sheet.png", "sidecar": batch.SIDECAR}
@@ -98,7 +99,7 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
 
         return verify(pictures, options, values, recursive=choice.recursive)
     jobs, skipped = batch.plan(
-        pictures, choice, command="segment", kinds=options.kind, formats=FORMATS, also_readable=("npy", "btf")
+        pictures, choice, command="segment", kinds=options.kind, formats=FORMATS, also_readable=ALSO_READABLE
     )
     processor.wait_passively()
     from imgtool.cli.segment_work import SegmentWork

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from imgtool.cli.batch import Job
 from imgtool.cli.console import console
 from imgtool.cli.recipes import Ingredient
-from imgtool.cli.segment import ENDINGS, TABLE
+from imgtool.cli.segment import ALSO_READABLE, ENDINGS, TABLE
 from imgtool.cli.session import Session
-from imgtool.cli.sources import find_sources
+from imgtool.cli.sources import READABLE, find_sources
 from imgtool.errors import BadImage, OptionError
-from imgtool.imaging.labels import contours_over, label_layout, mask_over, measured, palette
+from imgtool.imaging.labels import MEASURES, contours_over, label_layout, mask_over, measured, palette
 from imgtool.imaging.levels import levels
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.raster import Raster, raster_of
@@ -75,7 +75,8 @@ class SegmentWork:
         """Segment one picture and write what was asked for; the fields of its `--json` line."""
         began = time.monotonic()
         with self.session.raster(job.source) as (given, ingredient):
-            raster = _seen(given, self.segmenter)
+            raster = _seen(given, self.segmenter, str(job.source))
+            scale = _scale(raster, str(job.source))
             hint = f"--tile {max(16, self.options.tile // 2)}"
             whole = bool(set(WHOLE) & set(job.outputs))
             tiles = [self.options.tile, max(16, self.options.tile // 2)]
@@ -85,7 +86,10 @@ class SegmentWork:
                 hint="a smaller picture, or --kind mask" if whole else hint,
             )
             share, objects = step_down(
-                lambda tile: self._written(job, raster, ingredient, tile), tiles, say=_say_smaller, hint=hint
+                lambda tile: self._written(job, raster, scale, ingredient, tile),
+                tiles,
+                say=_say_smaller,
+                hint=hint,
             )
             height, width = raster.height, raster.width
         seconds = time.monotonic() - began
@@ -100,21 +104,27 @@ class SegmentWork:
         }
 
     def _written(
-        self, job: Job, raster: Raster, ingredient: Ingredient, tile: int
+        self, job: Job, raster: Raster, scale: Scale, ingredient: Ingredient, tile: int
     ) -> tuple[float, int | None]:
         """One pass over a picture: the share of it that is found, and how many objects, if they were counted."""
         options = replace(self.options, tile=tile, threshold=self.threshold)
         named = {"weights": self.values["weights"]} if self.values["weights"] in registry() else {}
         made = {name: self.values[name] for name in ("classes", "bits")}
-        recipe = self.session.recipe(ingredient, {**asdict(options), **made, **named})
+        whole = {**asdict(options), **made, **named}
+        recipes = {
+            kind: self.session.recipe(ingredient, {**whole, "kind": (kind,)})  # each can be made again alone
+            for kind in job.outputs
+        }
         kept, found_pixels, highest = [], 0, 0.0
         sheet = _Sheet(raster) if self.values["sheet"] else None
-        scale = scale_of(raster)
         with ExitStack() as stack:
             writers = {
                 kind: stack.enter_context(
                     self.session.strips(
-                        job.of(kind), self._layout(job, kind, raster), recipe, sidecar=self.values["sidecar"]
+                        job.of(kind),
+                        self._layout(job, kind, raster),
+                        recipes[kind],
+                        sidecar=self.values["sidecar"],
                     )
                 )
                 for kind in job.outputs
@@ -130,7 +140,7 @@ class SegmentWork:
                     sheet.add(place, _view(raster, scale, place), front, self._tinted(classes))
                 if set(WHOLE) & set(job.outputs):
                     kept.append(found)
-        objects = self._objects(job, raster, scale, kept, recipe) if kept else None
+        objects = self._objects(job, raster, scale, kept, recipes) if kept else None
         if sheet:
             self.session.write_beside(job, ENDINGS["sheet"], sheet.drawn())
         share = found_pixels / (raster.height * raster.width)
@@ -196,7 +206,7 @@ class SegmentWork:
         raster: Raster,
         scale: Scale,
         kept: Sequence[Probabilities],
-        recipe: Mapping[str, Any],
+        recipes: Mapping[str, Mapping[str, Any]],
     ) -> int:
         """Write objects, their table and their outlines; how many there are."""
         found = np.concatenate(kept, axis=1)
@@ -207,7 +217,9 @@ class SegmentWork:
         if "instances" in job.outputs:
             one = job.of("instances")
             layout = label_layout(labels.shape, count, _format(one))
-            with self.session.strips(one, layout, recipe, sidecar=self.values["sidecar"]) as writer:
+            with self.session.strips(
+                one, layout, recipes["instances"], sidecar=self.values["sidecar"]
+            ) as writer:
                 writer.write(labels)
             if layout.palette is None and _format(one) == "png":
                 console.warn(
@@ -218,7 +230,7 @@ class SegmentWork:
         if "contours" in job.outputs:
             layout = Layout(raster.height, raster.width, channels=3)
             with self.session.strips(
-                job.of("contours"), layout, recipe, sidecar=self.values["sidecar"]
+                job.of("contours"), layout, recipes["contours"], sidecar=self.values["sidecar"]
             ) as writer:
                 writer.write(contours_over(_view(raster, scale, slice(0, raster.height)), labels))
         return count
@@ -229,7 +241,7 @@ class SegmentWork:
         if share < NOTHING:
             console.warn(
                 f"{job.source}: next to nothing found: probabilities reach {highest:.2f}, the threshold is "
-                f"{self.threshold:.2f}. Try --threshold {max(0.01, highest / 2):.2f}, or another size of picture, "
+                f"{self.threshold:.2f}. {advised(highest, self.threshold)}, "
                 f"or {model} was not trained for such pictures (--weights, train-segment)."
             )
         elif share > ALL:
@@ -237,6 +249,12 @@ class SegmentWork:
                 f"{job.source}: {share:.1%} of it was found, with a threshold of {self.threshold:.2f}. Try a higher "
                 f"--threshold; or {model} was not trained for such pictures (--weights, train-segment)."
             )
+
+
+def advised(highest: float, threshold: float) -> str:
+    """What to type where next to nothing was found: half of what is reached, but below the threshold."""
+    lower = max(0.01, min(highest, threshold) / 2)
+    return f"Try --threshold {lower:.2f}, or another size of picture"
 
 
 class _Sheet:
@@ -277,10 +295,12 @@ def verify(
     session = Session("segment", values)
     segmenter = load_segmenter(session.find_weights(values["weights"]), session.device)
     differing = 0
-    for source in find_sources(pictures, recursive=recursive):
+    one = VERIFIED_SIDE + segmenter.network.stride  # not below the side when it is rounded down
+    for source in find_sources(pictures, recursive=recursive, suffixes=(*READABLE, *ALSO_READABLE)):
         with session.raster(source) as (given, _):
-            raster = raster_of(_middle(_seen(given, segmenter)))
-        whole = probabilities(raster, segmenter, tile=VERIFIED_SIDE, tta=options.tta)
+            raster = raster_of(_middle(_seen(given, segmenter, str(source))))
+            _scale(raster, str(source))
+        whole = probabilities(raster, segmenter, tile=one, tta=options.tta)
         for tile in dict.fromkeys((*VERIFIED_TILES, options.tile)):
             tiled = probabilities(raster, segmenter, tile=tile, tta=options.tta)
             difference = float(np.abs(tiled - whole).max())
@@ -298,7 +318,7 @@ def _middle(raster: Raster) -> NDArray[Any]:
     return np.ascontiguousarray(rows[:, left : left + VERIFIED_SIDE])
 
 
-def _seen(raster: Raster, segmenter: Segmenter) -> Raster:
+def _seen(raster: Raster, segmenter: Segmenter, name: str) -> Raster:
     """A picture with as many channels as the model wants.
 
     Raises:
@@ -307,7 +327,19 @@ def _seen(raster: Raster, segmenter: Segmenter) -> Raster:
     try:
         return raster.with_channels(segmenter.network.channels)
     except ValueError as error:
-        raise BadImage("picture", f"{error} by the model", hint="a model trained on such pictures") from error
+        raise BadImage(name, f"{error} by the model", hint="a model trained on such pictures") from error
+
+
+def _scale(raster: Raster, name: str) -> Scale:
+    """The statistics of a picture.
+
+    Raises:
+        BadImage: there are none.
+    """
+    try:
+        return scale_of(raster)
+    except ValueError as error:
+        raise BadImage(name, str(error)) from error
 
 
 def _wanted(segmenter: Segmenter, given: str | None) -> tuple[int, ...]:
@@ -318,7 +350,7 @@ def _wanted(segmenter: Segmenter, given: str | None) -> tuple[int, ...]:
     """
     if given is None:
         return tuple(range(1, len(segmenter.classes)))
-    names = [name.strip() for name in given.split(",")]
+    names = list(dict.fromkeys(name.strip() for name in given.split(",")))
     known = segmenter.classes[1:]
     for name in names:
         if name not in known or segmenter.objects:
@@ -328,8 +360,8 @@ def _wanted(segmenter: Segmenter, given: str | None) -> tuple[int, ...]:
 
 
 def _view(raster: Raster, scale: Scale, place: slice) -> NDArray[np.uint8]:
-    """Rows of a picture to look at."""
-    return scale.viewable(raster.rows(place.start, place.stop))
+    """Rows of a picture to look at, in its own colours."""
+    return scale.viewable(raster.given.rows(place.start, place.stop))
 
 
 def _format(job: Job) -> str:
@@ -338,10 +370,9 @@ def _format(job: Job) -> str:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    writer = csv.DictWriter(text, MEASURES, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return text.getvalue()
 
 

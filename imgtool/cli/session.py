@@ -86,7 +86,7 @@ class Session:
         """
         with ExitStack() as stack:
             path = source.path
-            if source.is_stream:
+            if source.is_stream or not path.is_file():  # a pipe can be read only once
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
                 path = Path(folder) / "stdin"
                 with _opened(source) as given, path.open("wb") as copy:

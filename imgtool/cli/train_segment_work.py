@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from imgtool.cli.console import console
 from imgtool.cli.training import Training, Work
 from imgtool.data.mask_pairs import Coding, MaskPair, check_pairs, coding_of, find_mask_pairs
@@ -34,9 +37,11 @@ def prepare(
     blank = [pair for pair, found in values.items() if len(found) == 1]
     if blank:
         console.warn(f"{len(blank)} masks hold one value only, the first {printable(blank[0].mask)}")
+    metric = metric_of(options, coding)
+    if metric == "v-rand":
+        _require_cells(held_out, values, coding)
     channels = _channels(pairs)
     examples = Examples(train, coding, options, channels=channels)
-    metric = metric_of(options, coding)
     judge = (
         SegmentJudge(Examples(held_out, coding, options, channels=channels), metric, device)
         if held_out
@@ -65,6 +70,22 @@ def metric_of(options: TrainSegmentOptions, coding: Coding) -> str:
     if options.metric != "auto":
         return options.metric
     return "ap" if coding.of_objects else "dice"
+
+
+def _require_cells(
+    pairs: Sequence[MaskPair], values: Mapping[MaskPair, NDArray[np.int64]], coding: Coding
+) -> None:
+    """V-Rand counts pixels of cells only.
+
+    Raises:
+        DataError: names the first mask without any.
+    """
+    for pair in pairs:
+        if not len(np.setdiff1d(values[pair], coding.values[:1])):
+            raise DataError(
+                f"{printable(pair.mask)} is held out and has no cell, which v-rand needs",
+                hint="another --val or --fold, or --metric dice",
+            )
 
 
 def _channels(pairs: Sequence[MaskPair]) -> int:

@@ -21,6 +21,7 @@ MAX_CLASSES = 32
 # What a network learns of objects that have a number each: the rim keeps those that touch apart.
 OBJECT_CLASSES = ("background", "core", "rim")
 RIM_PX = 2
+COLOR = 1 << 32  # plus 0xRRGGBB: the value of a pixel that is no grey, apart from all numbers of objects
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class MaskPair:
         return read_samples(self.image)
 
     def values(self) -> NDArray[np.int64]:
-        """What the mask says at each pixel, (H, W): its number, or a colour as 0xRRGGBB.
+        """What the mask says at each pixel, (H, W): its number or grey, or a colour as `COLOR` + 0xRRGGBB.
+
+        White is the same in a mask that has colours besides and in one that has none.
 
         Raises:
             DataError: the file cannot be read.
@@ -69,7 +72,9 @@ def read_samples(path: Path) -> NDArray[Any]:
 
 
 def values_of(samples: NDArray[Any], path: Path) -> NDArray[np.int64]:
-    """What samples (H, W, C) say at each pixel, (H, W): a number, or a colour as 0xRRGGBB.
+    """What samples (H, W, C) say at each pixel, (H, W): a number or grey, or a colour as `COLOR` + 0xRRGGBB.
+
+    White is the same in a mask that has colours besides and in one that has none.
 
     Args:
         samples: of a mask.
@@ -82,12 +87,11 @@ def values_of(samples: NDArray[Any], path: Path) -> NDArray[np.int64]:
     values = samples.astype(np.int64)
     if values.shape[2] < 3:
         return values[..., 0]
-    if (values[..., :1] == values).all():
-        return values[..., 0]
-    if samples.dtype == np.uint16:
+    gray = (values[..., :1] == values).all(axis=2)
+    if samples.dtype == np.uint16 and not gray.all():
         values //= 257
-    packed: NDArray[np.int64] = values[..., 0] << 16 | values[..., 1] << 8 | values[..., 2]
-    return packed
+    packed = COLOR + (values[..., 0] << 16 | values[..., 1] << 8 | values[..., 2])
+    return np.where(gray, values[..., 0], packed)
 
 
 def has_fractions(samples: NDArray[Any]) -> bool:
@@ -169,7 +173,7 @@ class Coding:
         """The classes that a network learns, in their order: values as masks have them, or `OBJECT_CLASSES`."""
         if self.of_objects:
             return OBJECT_CLASSES
-        return tuple(f"#{value:06x}" if self.colored else str(value) for value in self.values)
+        return tuple(shown(value, colored=self.colored) for value in self.values)
 
     def classes(self, values: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The class of each pixel, (H, W)."""
@@ -181,7 +185,7 @@ class Coding:
     def objects(self, values: NDArray[np.int64]) -> NDArray[Any]:
         """What the gaps between are kept open: numbered objects, or connected regions of all but the first class."""
         if self.of_objects:
-            return values
+            return np.where(values > 0, values, 0)
         from scipy import ndimage
 
         objects = np.zeros(values.shape, np.int32)
@@ -189,6 +193,13 @@ class Coding:
             regions, _ = ndimage.label(values == value)
             objects[regions > 0] = regions[regions > 0] + objects.max()
         return objects
+
+
+def shown(value: int, *, colored: bool) -> str:
+    """A value as it is told: among colours, grey is one as well."""
+    if not colored:
+        return str(value)
+    return f"#{value - COLOR if value >= COLOR else (value & 0xFF) * 0x010101:06x}"
 
 
 def _of_objects(values: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -214,7 +225,7 @@ def check_pairs(pairs: Iterable[MaskPair]) -> Mapping[MaskPair, NDArray[np.int64
     """The distinct values of each pair's mask; each file is read once, so that what is wrong is named now.
 
     Raises:
-        DataError: a pair that cannot be read, whose sizes differ, or whose channels differ from the first one's.
+        DataError: a pair that cannot be read, or whose sizes differ.
     """
     found: dict[MaskPair, NDArray[np.int64]] = {}
     for pair in pairs:
@@ -241,7 +252,7 @@ def coding_of(
         DataError: one value only, too many for classes, or a class that is only held out.
     """
     known = np.unique(np.concatenate([values[pair] for pair in train]))
-    colored = bool(known[-1] > 65535)
+    colored = bool(known[-1] >= COLOR)
     if len(known) == 1:
         raise DataError(
             f"all {len(train)} masks hold the value {known[0]} alone; expected two or more, such as 0 and 255"
@@ -258,7 +269,8 @@ def coding_of(
     for pair, held in values.items():
         new = np.setdiff1d(held, known)
         if len(new):
+            shown = shown(int(new[0]), colored=bool(new[0] >= COLOR))
             raise DataError(
-                f"{printable(pair.mask)} is held out and has the value {new[0]}, which no mask to train on has"
+                f"{printable(pair.mask)} is held out and has the value {shown}, which no mask to train on has"
             )
     return Coding(tuple(int(value) for value in known), colored)

@@ -18,7 +18,6 @@ from imgtool.options import SEGMENT_KINDS
 HALF = 0.5  # from which on a probability speaks for an object
 MASKS = ({0, 1}, {0, 255}, {0, 65535})  # values of a mask without classes
 SHEET = "-sheet"
-DEEPEST = 65535  # of greys; what is above is a colour
 
 # How ground truth is scored: by V-Rand and pixels, by classes, by objects.
 Subject: TypeAlias = Literal["borders", "classes", "objects"]
@@ -259,7 +258,7 @@ def _sense_of_classes(contents: Sequence[Contents], coding: Coding) -> tuple[Sen
         if each.values is None:
             faults.append(f"{printable(each.path)} holds fractions, its ground truth {count} classes")
         elif len(foreign := np.setdiff1d(each.values, coding.values)):
-            value = f"#{foreign[0]:06x}" if foreign[0] > DEEPEST else str(foreign[0])
+            value = shown(int(foreign[0]), colored=bool(foreign[0] >= COLOR))
             faults.append(f"{printable(each.path)} has the value {value}, which no ground truth has")
     return "same", faults
 

@@ -92,7 +92,7 @@ def decode(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
     try:
         with pillow_settings(max_pixels), Image.open(file, formats=formats) as image:
             if image.width * image.height > max_pixels:
-                raise _too_large(name, image.width * image.height, max_pixels)
+                raise too_large(name, image.width * image.height, max_pixels)
             picture = decode_deep(image, file, lambda: Image.open(file, formats=formats))
             if picture is None:
                 image.load()
@@ -104,14 +104,15 @@ def decode(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
         raise BadImage(name, str(error)) from error
     except Image.DecompressionBombError as error:
         pixels = re.search(r"\d+", str(error))
-        raise _too_large(name, int(pixels[0]) if pixels else 0, max_pixels) from error
+        raise too_large(name, int(pixels[0]) if pixels else 0, max_pixels) from error
     except MemoryError as error:
         raise BadImage(name, "not enough memory to decode it", hint="use a smaller picture") from error
     except Exception as error:  # whatever a decoder raises for bytes it does not like
         raise BadImage(name, _reason(error, called)) from error
 
 
-def _too_large(name: str, pixels: int, max_pixels: int) -> BadImage:
+def too_large(name: str, pixels: int, max_pixels: int) -> BadImage:
+    """What is said about a picture of more pixels than are allowed."""
     reason = f"{_count(pixels)}, the limit is {_count(max_pixels)}"
     return BadImage(name, reason, hint=f"--max-pixels {pixels} if you trust the file")
 

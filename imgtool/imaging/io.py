@@ -30,6 +30,7 @@ __all__ = [
     "write_picture",
 ]
 
+ANY_PIXELS = 1 << 62  # where only a header is read
 MAX_STREAM_BYTES = 1 << 30  # a stream is kept in memory; a file is not
 
 
@@ -164,9 +165,11 @@ def _embedded(path: Path, name: str) -> str | None:
         head = file.read(64)
         if head.lstrip().startswith(b"<svg"):
             return svg_recipe(head + file.read(2 * MAX_RECIPE_BYTES))
+        if head.startswith(b"\x93NUMPY"):  # an array has no place for one
+            return None
         formats, called = sniff(head, name)
         try:
-            with pillow_settings(MAX_PIXELS), Image.open(file, formats=formats) as image:
+            with pillow_settings(ANY_PIXELS), Image.open(file, formats=formats) as image:
                 text, packet = image.info.get(KEY), image.info.get("xmp")
         except Exception as error:
             raise BadImage(name, f"damaged {called} file") from error

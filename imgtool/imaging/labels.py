@@ -13,6 +13,7 @@ from imgtool.imaging.strips import Layout
 
 FIRST = (255, 0, 64)  # the colour of a single class
 FILL = 0.45  # share of the colour in a filled pixel
+MEASURES = ("object", "area", "x", "y", "left", "top", "width", "height", "probability")  # of an object
 GOLDEN = 0.618033988749895  # turns of the hue from one colour to the next: no two neighbours are alike
 
 
@@ -75,7 +76,7 @@ def label_layout(shape: tuple[int, ...], count: int, format: str) -> Layout:
 
 
 def measured(labels: NDArray[np.int32], front: NDArray[np.float32]) -> list[dict[str, Any]]:
-    """Each object's number, area, centre, box (all in pixels) and mean probability.
+    """Each object's `MEASURES`: number, area, centre, box (all in pixels) and mean probability.
 
     Args:
         labels: (H, W), objects 1 to N.

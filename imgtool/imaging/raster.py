@@ -11,6 +11,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -21,6 +22,7 @@ from PIL import Image
 
 from imgtool.errors import BadImage
 from imgtool.files import printable
+from imgtool.imaging.decode import too_large
 from imgtool.imaging.io import read_picture
 from imgtool.imaging.picture import LUMA
 from imgtool.imaging.strips import COLOR_TYPES, PALETTE_TYPE, PNG_SIGN, png_chunk
@@ -66,6 +68,11 @@ class Raster:
         if self._file is not None:
             self._file.close()
 
+    @property
+    def given(self) -> Raster:
+        """The picture with the channels that the file has."""
+        return self
+
     def with_channels(self, channels: int) -> Raster:
         """The same picture with so many channels: grey is repeated, colours become their luminance.
 
@@ -109,11 +116,15 @@ class _Converted(Raster):
         super().__init__((of.height, of.width, channels), dtype, notes=of.notes)
         self.of = of
 
+    @property
+    def given(self) -> Raster:
+        return self.of
+
     def rows(self, begin: int, end: int) -> NDArray[Any]:
         samples = self.of.rows(begin, end)
         if self.of.channels == 1:
             return np.broadcast_to(samples, (*samples.shape[:2], self.channels))
-        return (samples @ np.array(LUMA, np.float32))[..., None]
+        return (samples @ np.array(LUMA, np.float32))[..., None].astype(np.float32, copy=False)
 
 
 def open_raster(path: str | os.PathLike[str], *, name: str | None = None, max_pixels: int) -> Raster:
@@ -136,7 +147,9 @@ def open_raster(path: str | os.PathLike[str], *, name: str | None = None, max_pi
     if start == PNG_SIGN and (found := stream_png(path, name, max_pixels)):
         return found
     picture = read_picture(path, name=name, max_pixels=max_pixels)
-    samples = picture.pixels[..., :1] if picture.is_gray else picture.pixels
+    red, green, blue = (picture.pixels[..., channel] for channel in range(3))
+    gray = np.array_equal(red, green) and np.array_equal(red, blue)  # a grey file is read as three channels
+    samples = picture.pixels[..., :1] if gray else picture.pixels
     notes = picture.notes if picture.alpha is None else (*picture.notes, "its transparency is left aside")
     return raster_of(samples, notes=notes)
 
@@ -159,9 +172,11 @@ def raster_of(samples: NDArray[Any], *, notes: tuple[str, ...] = ()) -> Raster:
 
 def _array(path: Path, name: str, max_pixels: int) -> Raster:
     """A NumPy array, left where it is."""
-    file: BinaryIO | None = None
     try:
         file = path.open("rb")
+    except OSError as error:
+        raise BadImage(name, (error.strerror or str(error)).lower()) from error
+    try:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in read:
@@ -173,17 +188,16 @@ def _array(path: Path, name: str, max_pixels: int) -> Raster:
         size = int(np.prod(shape)) * dtype.itemsize
         if path.stat().st_size < file.tell() + size:
             raise ValueError("cut short")
-        if by_columns:
-            samples = np.fromfile(file, dtype, int(np.prod(shape))).reshape(shape, order="F")
-            file.close()
-            return raster_of(samples)
-        return Raster((height, width, channels), dtype, file=file, offset=file.tell())
-    except OSError as error:
-        raise BadImage(name, (error.strerror or str(error)).lower()) from error
-    except ValueError as error:
-        if file:
-            file.close()
-        raise BadImage(name, f"no array of samples: {str(error).splitlines()[0]}") from error
+        if not by_columns:
+            return Raster((height, width, channels), dtype, file=file, offset=file.tell())
+        with file:
+            return raster_of(np.fromfile(file, dtype, int(np.prod(shape))).reshape(shape, order="F"))
+    except Exception as error:  # NumPy raises whatever the header leads it to
+        file.close()
+        if isinstance(error, BadImage):
+            raise
+        reason = printable(str(error) or type(error).__name__).splitlines()[0]
+        raise BadImage(name, f"no array of samples: {reason}") from error
 
 
 def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
@@ -197,14 +211,18 @@ def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
             series = tiff.series[0]
             page = series.keyframe
             colours = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
-            if not colours or page.extrasamples or page.tags.get("InterColorProfile"):
+            # Extra samples of greys are channels; of colours, they are alpha or what Pillow leaves out.
+            gray = page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+            more = bool(page.extrasamples) and not (gray and set(page.extrasamples) == {0})
+            if not colours or more or page.tags.get("InterColorProfile"):
                 return None
-            planes = "C" in series.axes and series.axes.endswith("YX")
+            if page.tags.valueof("Orientation", 1) != 1:
+                return None
             one_plane = series.axes.endswith("YX") or series.axes.endswith("YXS")
             if not one_plane or page.dtype is None or page.dtype.kind not in "uif":
                 return None
             shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
-            if planes and series.axes == "CYX":
+            if series.axes == "CYX":
                 shape = (*shape[:2], series.shape[0])
             _require_samples(shape, page.dtype)
             _require_pixels(name, shape, max_pixels)
@@ -212,7 +230,9 @@ def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
             notes = (f"first of {frames} pages",) if frames > 1 else ()
             if series.axes == "CYX":
                 return raster_of(np.moveaxis(series.asarray(), 0, -1), notes=notes)
-            if page.is_memmappable and page.planarconfig == 1:
+            if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and shape[2] > 1:
+                return raster_of(np.moveaxis(page.asarray(), 0, -1), notes=notes)
+            if page.is_memmappable:
                 dtype = page.dtype.newbyteorder(tiff.byteorder)
                 return Raster(shape, dtype, file=path.open("rb"), offset=page.dataoffsets[0], notes=notes)
             return _spooled(page, shape, notes)
@@ -232,18 +252,20 @@ def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
 def _spooled(page: Any, shape: tuple[int, int, int], notes: tuple[str, ...]) -> Raster:
     """The segments of a compressed TIFF, decoded one by one into a file that vanishes when it is closed."""
     height, width, channels = shape
-    file = tempfile.TemporaryFile()  # noqa: SIM115, the raster closes it
     row = width * channels * page.dtype.itemsize
-    file.truncate(height * row)
-    for samples, place, size in page.segments():
-        if samples is None:
-            raise ValueError("a segment is missing")
-        _, _, top, left, _ = place
-        _, used_rows, used_columns, _ = size
-        block = samples[0, : min(used_rows, height - top), : min(used_columns, width - left)]
-        for index, line in enumerate(np.ascontiguousarray(block)):
-            file.seek((top + index) * row + left * channels * page.dtype.itemsize)
-            file.write(line.tobytes())
+    with ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile())
+        file.truncate(height * row)
+        for samples, place, size in page.segments():
+            if samples is None:
+                raise ValueError("a segment is missing")
+            _, _, top, left, _ = place
+            _, used_rows, used_columns, _ = size
+            block = samples[0, : min(used_rows, height - top), : min(used_columns, width - left)]
+            for index, line in enumerate(np.ascontiguousarray(block)):
+                file.seek((top + index) * row + left * channels * page.dtype.itemsize)
+                file.write(line.tobytes())
+        stack.pop_all()  # the raster closes it
     return Raster((height, width, channels), page.dtype, file=file, notes=notes)
 
 
@@ -372,7 +394,7 @@ def _inflated(first: bytes, chunks: Iterator[tuple[bytes, bytes]]) -> Iterator[b
 
 
 def _require_samples(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] > MAX_CHANNELS):
+    if len(shape) not in (2, 3) or min(shape) < 1 or (len(shape) == 3 and shape[2] > MAX_CHANNELS):
         raise ValueError(f"shape {shape}, expected (H, W) or (H, W, C)")
     if dtype.kind not in "uifb":
         raise ValueError(f"type {dtype}, expected numbers")
@@ -380,8 +402,4 @@ def _require_samples(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 
 def _require_pixels(name: str, shape: tuple[int, ...], max_pixels: int) -> None:
     if shape[0] * shape[1] > max_pixels:
-        raise BadImage(
-            name,
-            f"{shape[1]}x{shape[0]} are more than {max_pixels:,} pixels",
-            hint=f"--max-pixels {shape[0] * shape[1]}",
-        )
+        raise too_large(name, shape[0] * shape[1], max_pixels)

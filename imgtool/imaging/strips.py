@@ -142,7 +142,8 @@ class _TiffWriter:
         if packet:
             options["extratags"] = [(700, "B", len(packet), packet, True)]
         size = int(np.prod(shape)) * np.dtype(layout.dtype).itemsize
-        with tifffile.TiffWriter(file, bigtiff=size > 2**32 - 2**25) as tiff:
+        named = tifffile.FileHandle(file, name="picture.tif")  # a file without a name has a number for one
+        with tifffile.TiffWriter(named, bigtiff=size > 2**32 - 2**25) as tiff:
             place = tiff.write(
                 shape=shape, dtype=np.dtype(layout.dtype).newbyteorder("<"), metadata=None,
                 software="imgtool", returnoffset=True, **options,

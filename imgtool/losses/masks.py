@@ -37,8 +37,8 @@ def border_weights(objects: NDArray[Any], *, height: float = 10.0, sigma: float 
         return weights
     far = math.ceil(sigma * math.sqrt(2 * math.log(height / NEGLIGIBLE)))
     nearest = np.full((2, *objects.shape), np.inf, np.float32)  # and second nearest
-    _, compact = np.unique(objects, return_inverse=True)
-    compact = compact.reshape(objects.shape) + int(objects.min() > 0)
+    _, numbers = np.unique(objects, return_inverse=True)
+    compact = np.where(objects == 0, 0, numbers.reshape(objects.shape) + 1)
     for index, place in enumerate(ndimage.find_objects(compact), start=1):
         if place is None:
             continue

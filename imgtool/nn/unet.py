@@ -72,7 +72,7 @@ class UNet(nn.Module):
 
     @property
     def halo(self) -> int:
-        """Pixels on each side that an output needs around it: 92 with four poolings."""
+        """Pixels on each side of an output that the network can make, which it needs: 92 with four poolings."""
         return 6 * self.stride - 4
 
     def output_side(self, least: int) -> int:

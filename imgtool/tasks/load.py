@@ -129,8 +129,12 @@ def load_segmenter(weights: WeightsFile, device: Device) -> Segmenter:
             about.get("objects") is True,
             about.get("probes") is True,
         )
-        if len(names) != network.classes or not 0 <= threshold <= 1 or (objects and len(names) != 3):
+        if len(names) != network.classes:
             raise ValueError(f"it names {len(names)} classes and has {network.classes}")
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"it has a threshold of {threshold:g}")
+        if objects and len(names) != 3:
+            raise ValueError(f"it knows objects by {len(names)} classes, expected 3")
         if probes and not network.norm:
             raise ValueError("it wants statistics of probes and has no normalisation")
     except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:

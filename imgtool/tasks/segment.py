@@ -74,7 +74,21 @@ class Scale:
 
 
 def scale_of(raster: Raster) -> Scale:
-    """The statistics of a whole picture, read in strips."""
+    """The statistics of a whole picture, read in strips.
+
+    Raises:
+        ValueError: it has none, for it holds NaN, infinity or numbers close to it.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = (each.astype(np.float32) for each in _moments(raster))
+    if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
+        raise ValueError("it holds NaN or infinity, or numbers too large for 32 bits")
+    flat = deviation <= FLAT * np.maximum(1, np.abs(mean))
+    return Scale(mean, np.where(flat, np.float32(1), deviation))
+
+
+def _moments(raster: Raster) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each channel."""
     total = np.zeros(raster.channels)
     squares = np.zeros(raster.channels)
     shift: NDArray[np.float64] | None = None
@@ -87,11 +101,8 @@ def scale_of(raster: Raster) -> Scale:
         squares += np.square(centred).sum(axis=0)
     count = raster.height * raster.width
     mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
     assert shift is not None
-    mean = mean + shift
-    flat = deviation <= FLAT * np.maximum(1, np.abs(mean))
-    return Scale(mean.astype(np.float32), np.where(flat, 1, deviation).astype(np.float32))
+    return mean + shift, np.sqrt(np.maximum(squares / count - mean**2, 0))
 
 
 def tiling_of(network: UNet, tile: int, dtype: torch.dtype) -> ValidTiling:
@@ -249,7 +260,10 @@ def memory_needed(raster: Raster, options: SegmentOptions, segmenter: Segmenter,
         whole: whether kinds are asked for that need all of the picture's probabilities at once.
     """
     network = segmenter.network
-    rows, columns = (min(options.tile, side) + 2 * network.halo for side in (raster.height, raster.width))
+    least = LEAST_OUTPUT.get(segmenter.dtype, 1)
+    rows, columns = (
+        max(least, min(options.tile, side)) + 2 * network.halo for side in (raster.height, raster.width)
+    )
     tile = rows * columns * network.width * segmenter.dtype.itemsize * FEATURE_COPIES
     strip = rows * raster.width * (raster.channels * raster.dtype.itemsize + 4 * network.classes + 8)
     picture = raster.height * raster.width * (4 * network.classes * 2 + 40) if whole else 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from imgtool.data.augment import Placement, inside, random_placement, sampled, sampling_grid
+from imgtool.data.augment import Placement, elastic, inside, random_placement, sampled, sampling_grid
 
 
 def crop(planes, placement, side, mode="bilinear"):
@@ -55,3 +55,66 @@ def test_random_crops_stay_inside_where_they_can():
 def test_crop_larger_than_the_image_stays_near_its_centre():
     placement = random_placement((20, 30), 64, angles=4, scales=(1.0,), random=np.random.default_rng(0))
     assert inside(sampling_grid(placement, (20, 30), 64)).float().mean() > 0.14
+
+
+def test_bend_of_nothing_changes_nothing(planes):
+    placement = Placement((12, 9), 0.3, 1.5, True)
+    plain = sampling_grid(placement, (20, 30), 8)
+    assert torch.equal(sampling_grid(placement, (20, 30), 8, bend=torch.zeros(8, 8, 2)), plain)
+
+
+@pytest.mark.parametrize(("angle", "scale"), [(0.0, 1.0), (0.0, 2.0), (math.pi / 2, 1.0)])
+def test_bend_is_in_pixels_of_the_crop(planes, angle, scale):
+    """All of a crop displaced by three pixels to the right and one down is its own further part."""
+    placement = Placement((15, 10), angle, scale, False)
+    whole = sampling_grid(placement, (20, 30), 12)
+    bend = torch.tensor([3.0, 1.0]).expand(12, 12, 2)
+    bent = sampling_grid(placement, (20, 30), 12, bend=bend)
+    torch.testing.assert_close(bent[:, :11, :9], whole[:, 1:, 3:], rtol=1e-4, atol=1e-5)
+
+
+def test_image_and_truth_are_bent_alike():
+    """One grid places both: where the picture is bright, its mask is set."""
+    y, x = torch.meshgrid(torch.arange(60.0), torch.arange(60.0), indexing="ij")
+    disc = (torch.hypot(y - 30, x - 30) < 18).float()[None, None]
+    random = np.random.default_rng(1)
+    bend = elastic(48, spacing=16, deviation=3, random=random)
+    grid = sampling_grid(Placement((30, 30), 0.4, 1.0, False), (60, 60), 48, bend=bend)
+    image, mask = sampled(disc, grid, mode="bilinear"), sampled(disc, grid, mode="nearest")
+    assert ((image > 0.5) == (mask > 0.5)).float().mean() > 0.99
+    straight = sampled(
+        disc, sampling_grid(Placement((30, 30), 0.4, 1.0, False), (60, 60), 48), mode="nearest"
+    )
+    assert (mask != straight).float().mean() > 0.02
+
+
+@pytest.mark.parametrize(("side", "spacing"), [(40, 16), (33, 64), (64, 64), (1, 8), (572, 256)])
+def test_elastic_is_smooth_and_as_large_as_asked_for(side, spacing):
+    fields = torch.stack(
+        [
+            elastic(side, spacing=spacing, deviation=5, random=np.random.default_rng(seed))
+            for seed in range(20)
+        ]
+    )
+    assert fields.shape == (20, side, side, 2)
+    assert 2 < fields.std() < 7
+    assert abs(float(fields.mean())) < 2.5
+    steps = fields.diff(dim=1).abs()
+    if side > 1:
+        assert steps.max() < 5 * 6 * 2 / spacing * 1.5  # bicubic between neighbours a spacing apart
+
+
+def test_elastic_passes_through_its_grid():
+    """The paper's 3x3 grid: the crop is the middle of what lies between the nine displacements."""
+    coarse = np.random.default_rng(2).normal(0, 10, (1, 2, 3, 3)).astype(np.float32)
+    field = elastic(32, spacing=16, deviation=10, random=np.random.default_rng(2))
+    assert field[0, 0].tolist() == pytest.approx(coarse[0, :, 0, 0].tolist(), abs=1e-4)
+    assert field[16, 16].tolist() == pytest.approx(coarse[0, :, 1, 1].tolist(), abs=1e-4)
+
+
+def test_elastic_depends_on_its_numbers_alone():
+    first, second = (
+        elastic(20, spacing=8, deviation=2, random=np.random.default_rng(seed)) for seed in (3, 3)
+    )
+    assert torch.equal(first, second)
+    assert not elastic(20, spacing=8, deviation=0, random=np.random.default_rng(3)).any()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgtool.imaging.tiling import Tiling
+from imgtool.imaging.tiling import Tiling, ValidTiling
 
 TILING = Tiling(side=32, reach=32, stride=16, least=32)
 sides = st.integers(1, 90)
@@ -53,3 +53,62 @@ def test_kept_pixels_are_out_of_reach_of_the_windows_ends():
 def test_side_is_rounded_down_to_the_stride(side, legal):
     tiling = Tiling(side=side, reach=32, stride=16, least=32)
     assert next(iter(tiling.tiles(500, 500))).rows.kept == (0, legal)
+
+
+def valid(side, *, depth=2, least=1):
+    """For a network without padding, of so many poolings."""
+    stride, lost = 2**depth, 4 * (2**depth - 1)
+    halo = 6 * stride - 4
+    return ValidTiling(
+        side=side,
+        margin=halo,
+        reach=halo,
+        stride=stride,
+        output_side=lambda inner: -(-(inner + lost) // stride) * stride - lost,
+        least=least,
+    )
+
+
+@given(height=sides, width=sides, side=st.integers(1, 70), least=st.integers(1, 60))
+@settings(deadline=None)
+def test_windows_without_padding_have_their_halo_and_keep_each_pixel_once(height, width, side, least):
+    tiling = valid(side, least=least)
+    halo = tiling.margin
+    pixels = np.arange(height * width).reshape(height, width)
+    reach = halo + 200
+    whole = np.pad(pixels, ((halo, reach), (halo, reach)), mode="reflect")
+    kept = np.zeros_like(pixels)
+    tiles = list(tiling.tiles(height, width))
+    for tile in tiles:
+        seen = tiling.cut(pixels, tile)
+        for span, length in ((tile.rows, seen.shape[0]), (tile.columns, seen.shape[1])):
+            assert span.window[0] % tiling.stride == 0  # poolings begin alike in all tiles
+            output = length - 2 * halo
+            assert output == tiling.output_side(output)
+            assert output >= max(least, span.kept[1] - span.kept[0])
+        (top, bottom), (left, right) = tile.rows.window, tile.columns.window
+        assert (seen == whole[top:bottom, left:right]).all()
+        middle = seen[halo:-halo, halo:-halo]
+        assert (middle[tile.inner] == pixels[tile.place]).all()
+        kept[tile.place] += 1
+    assert (kept == 1).all()
+    assert len(tiles) == tiling.count(height, width)
+
+
+@given(height=sides, side=st.integers(1, 70))
+@settings(deadline=None)
+def test_rows_seen_are_those_that_are_cut(height, side):
+    for tiling in (valid(side), Tiling(side=side, margin=16, reach=32, stride=16)):
+        pixels = np.arange(height)[:, None]
+        spans = list(tiling.rows(height))
+        assert [span.kept[0] for span in spans] == [0, *(span.kept[1] for span in spans[:-1])]
+        for span in spans:
+            seen = tiling.rows_seen(span, height)
+            assert (seen == tiling.cut_rows(pixels, span)[:, 0]).all()
+            assert 0 <= seen.min() <= seen.max() < height
+
+
+def test_a_single_pixel_is_seen_everywhere():
+    tiling = valid(4)
+    (tile,) = tiling.tiles(1, 1)
+    assert (tiling.cut(np.full((1, 1, 3), 7), tile) == 7).all()

@@ -166,3 +166,52 @@ def test_never_replaces_a_run(run, tmp_path):
     (tmp_path / "other" / "file").touch()
     with pytest.raises(OutputError, match="is no training run"):
         RunFolder.new(tmp_path / "other", {})
+
+
+def scored(*scores):
+    """A toy with these scores, one after the other."""
+    toy, left = Toy(), iter(scores)
+    toy.score = lambda: {"quality": next(left)}
+    return toy
+
+
+def test_ends_when_nothing_becomes_better(run):
+    toy = scored(1.0, 5.0, 4.0, 5.0, 3.0, 9.0)
+    result = fit(toy, Limits(steps=50, score_every=2, patience=3), run=run, on_step=ignore)
+    assert (result.steps, result.best) == (10, 5.0)  # as good is not better
+    assert run.load_checkpoint(BEST)["step"] == 4
+    assert run.load_checkpoint(LAST)["step"] == 10
+
+
+def test_a_better_score_begins_the_count_anew(run):
+    toy = scored(1.0, 0.0, 2.0, 0.0, 3.0, 0.0, 0.0)
+    result = fit(toy, Limits(steps=50, score_every=1, patience=2), run=run, on_step=ignore)
+    assert (result.steps, result.best) == (7, 3.0)
+
+
+def test_without_patience_a_run_goes_on(run):
+    toy = scored(*[1.0] * 20)
+    assert fit(toy, Limits(steps=20, score_every=1), run=run, on_step=ignore).steps == 20
+
+
+def test_scorings_without_a_better_one_are_counted_through_a_stop(run):
+    limits = Limits(steps=50, score_every=1, patience=4)
+    stopped = scored(2.0, 1.0, 1.0)
+    plain = stopped.step
+
+    def step(number, progress):
+        if number == 3:
+            raise KeyboardInterrupt
+        return plain(number, progress)
+
+    stopped.step = step
+    fit(stopped, limits, run=run, on_step=ignore)
+    assert run.load_checkpoint(LAST)["worse"] == 2
+    assert fit(scored(1.0, 1.0, 9.0), limits, run=run, on_step=ignore).steps == 5
+
+
+def test_a_score_that_is_no_number_is_not_better(run):
+    toy = scored(math.nan, math.nan, 1.0)
+    result = fit(toy, Limits(steps=9, score_every=1, patience=2), run=run, on_step=ignore)
+    assert (result.steps, result.best) == (2, None)
+    assert (run.path / MODEL).is_file()

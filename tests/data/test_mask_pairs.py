@@ -1,0 +1,291 @@
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from imgtool.data.mask_pairs import (
+    MAX_CLASSES,
+    OBJECT_CLASSES,
+    Coding,
+    check_pairs,
+    coding_of,
+    find_mask_pairs,
+)
+from imgtool.errors import DataError
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Pairs a, b and c of 6x8 pixels whose masks hold 0 and 255."""
+    for name in "abc":
+        mask = np.zeros((6, 8), np.uint8)
+        mask[2:4, 2:5] = 255
+        for folder, pixels in (("images", mask // 2), ("masks", mask)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+    return tmp_path
+
+
+def pairs_of(data):
+    return find_mask_pairs(data / "images", data / "masks")
+
+
+def coding(data, *, objects=None, train=slice(None)):
+    pairs = pairs_of(data)
+    return coding_of(check_pairs(pairs), pairs[train], objects=objects)
+
+
+def replace_mask(data, name, pixels, *, suffix="png"):
+    (data / f"masks/{name}.png").unlink(missing_ok=True)
+    path = data / f"masks/{name}.{suffix}"
+    if suffix == "npy":
+        np.save(path, pixels)
+    elif suffix == "tif":
+        tifffile.imwrite(path, pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack")
+    else:
+        Image.fromarray(pixels).save(path)
+
+
+def test_pairs_in_the_order_of_their_names(data):
+    pairs = pairs_of(data)
+    assert [pair.name for pair in pairs] == ["a", "b", "c"]
+    assert (pairs[0].pixels().shape, pairs[0].values().shape) == ((6, 8, 1), (6, 8))
+    assert set(np.unique(pairs[0].values())) == {0, 255}
+
+
+@pytest.mark.parametrize("ending", ["_mask", "_label", "_labels"])
+def test_endings_of_masks(data, ending):
+    (data / "masks/b.png").rename(data / f"masks/b{ending}.png")
+    assert pairs_of(data)[1].mask.name == f"b{ending}.png"
+
+
+def test_partners_may_be_of_another_kind_of_file(data):
+    replace_mask(data, "b", np.eye(6, 8, dtype=np.uint16), suffix="tif")
+    replace_mask(data, "c", np.eye(6, 8), suffix="npy")
+    assert [pair.mask.suffix for pair in pairs_of(data)] == [".png", ".tif", ".npy"]
+    assert pairs_of(data)[2].values().sum() == 6
+    (data / "masks/.hidden.png").touch()
+    (data / "masks/notes.txt").touch()
+    assert len(pairs_of(data)) == 3
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        (["masks/a.png"], "a.png has no mask of the same name"),
+        (["masks/b.png", "masks/a.png"], r"a.png has no mask .* \(and 1 more\)"),
+        (["images/b.png"], "b.png has no image of the same name"),
+        (["images/b.png", "images/c.png"], r"b.png has no image .* \(and 1 more\)"),
+    ],
+)
+def test_a_file_without_its_partner_is_named(data, missing, words):
+    for name in missing:
+        (data / name).unlink()
+    with pytest.raises(DataError, match=words):
+        pairs_of(data)
+
+
+def test_two_files_of_one_name_are_refused(data):
+    Image.new("L", (8, 6)).save(data / "masks/a.bmp")
+    with pytest.raises(DataError, match="one name for two masks"):
+        pairs_of(data)
+
+
+def test_folders_that_are_not_there_or_empty(data):
+    with pytest.raises(DataError, match="no such file or directory, expected a folder of images"):
+        find_mask_pairs(data / "gone", data / "masks")
+    (data / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no masks"):
+        find_mask_pairs(data / "images", data / "empty")
+    with pytest.raises(DataError, match="not a directory"):
+        find_mask_pairs(data / "images", data / "masks/a.png")
+
+
+def test_sizes_that_differ_are_named(data):
+    replace_mask(data, "b", np.zeros((6, 9), np.uint8))
+    with pytest.raises(DataError, match=r"images/b\.png is 8x6, its mask .*masks/b\.png is 9x6"):
+        check_pairs(pairs_of(data))
+
+
+def test_files_that_cannot_be_read_are_named(data):
+    (data / "masks/b.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"masks/b\.png"):
+        check_pairs(pairs_of(data))
+
+
+@pytest.mark.parametrize(("value", "words"), [(np.nan, "NaN"), (np.inf, "NaN"), (0.5, "fractions")])
+def test_numbers_that_are_no_values(data, value, words):
+    mask = np.zeros((6, 8))
+    mask[2, 2] = value
+    replace_mask(data, "b", mask, suffix="npy")
+    with pytest.raises(DataError, match=rf"b\.npy holds {words}"):
+        check_pairs(pairs_of(data))
+
+
+def test_classes_are_the_values_in_their_order(data):
+    replace_mask(data, "b", np.arange(48, dtype=np.uint8).reshape(6, 8) % 3 * 100)
+    found = coding(data)
+    assert found == Coding((0, 100, 200, 255))
+    assert found.names == ("0", "100", "200", "255")
+    assert not found.of_objects
+    classes = found.classes(np.array([[255, 0, 100, 200]]))
+    assert (classes.tolist(), classes.dtype) == ([[3, 0, 1, 2]], np.uint8)
+
+
+def test_values_may_be_negative(data):
+    replace_mask(data, "b", np.arange(48).reshape(6, 8) % 3 - 1, suffix="npy")
+    assert coding(data).names == ("-1", "0", "1", "255")
+
+
+def test_one_value_teaches_nothing(data):
+    for name in "abc":
+        replace_mask(data, name, np.full((6, 8), 7, np.uint8))
+    with pytest.raises(DataError, match="all 3 masks hold the value 7 alone"):
+        coding(data)
+
+
+def test_many_values_are_objects_unless_they_are_told_to_be_classes(data):
+    replace_mask(data, "b", np.arange(48, dtype=np.uint8).reshape(6, 8))
+    found = coding(data)
+    assert found.of_objects
+    assert found.names == OBJECT_CLASSES
+    with pytest.raises(DataError, match=rf"hold 49 values, .*b\.png 48 of them; .* at most {MAX_CLASSES}"):
+        coding(data, objects=False)
+    assert coding_of(check_pairs(pairs_of(data)), pairs_of(data)[:1], objects=True).of_objects
+
+
+def test_numbers_of_more_than_sixteen_bits_are_no_colours(data):
+    replace_mask(data, "b", np.arange(48, dtype=np.uint32).reshape(6, 8) * 2000, suffix="npy")
+    assert coding(data).of_objects
+
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def colored(*colors):
+    pixels = np.zeros((6, 8, 3), np.uint8)
+    for row, color in enumerate(colors, start=1):
+        pixels[row] = color
+    return pixels
+
+
+def test_colours(data):
+    for name in "abc":
+        replace_mask(data, name, colored(RED, BLUE, GREEN))
+    found = coding(data)
+    assert found.colored
+    assert set(found.names) == {"#000000", "#ff0000", "#00ff00", "#0000ff"}
+    assert found.names[0] == "#000000"  # the background is the darkest
+    classes = found.classes(pairs_of(data)[0].values())
+    assert {found.names[classes[row, 0]] for row in (1, 2, 3)} == {"#ff0000", "#0000ff", "#00ff00"}
+    assert found.names[classes[1, 0]] == "#ff0000"
+
+
+def test_dark_colours_are_colours(data):
+    """Blue and green alone are numbers below 65536."""
+    for name in "abc":
+        replace_mask(data, name, colored(BLUE, GREEN))
+    assert coding(data).names == ("#000000", "#0000ff", "#00ff00")
+
+
+def test_grey_in_colours_is_its_number(data):
+    for name in "abc":
+        replace_mask(data, name, colored((1, 1, 1), (2, 2, 2)))
+    assert coding(data) == Coding((0, 1, 2))
+    deep = colored((1, 1, 1), (2, 2, 2)).astype(np.uint16) * 300
+    replace_mask(data, "b", deep, suffix="tif")
+    assert set(np.unique(pairs_of(data)[1].values())) == {0, 300, 600}
+
+
+def test_white_is_one_class_whether_its_mask_has_other_colours_or_not(data):
+    replace_mask(data, "a", colored(WHITE))
+    replace_mask(data, "b", colored(WHITE, RED))
+    replace_mask(data, "c", colored(RED))
+    found = coding(data)
+    assert sorted(found.names) == ["#000000", "#ff0000", "#ffffff"]
+    white = [found.names[found.classes(pair.values())[1, 0]] for pair in pairs_of(data)[:2]]
+    assert white == ["#ffffff", "#ffffff"]
+
+
+def test_a_palette_is_its_colours(data):
+    for name in "abc":
+        image = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8) % 3).convert("P")
+        image.putpalette([0, 0, 0, 200, 0, 0, 0, 0, 200])
+        image.save(data / f"masks/{name}.png")
+    assert set(coding(data).names) == {"#000000", "#c80000", "#0000c8"}
+
+
+def test_too_many_colours_tell_of_smoothing(data):
+    random = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    replace_mask(data, "b", random)
+    with pytest.raises(DataError, match="classes are at most") as raised:
+        coding(data)
+    assert "JPEG" in raised.value.hint
+    assert coding(data, objects=True).of_objects
+
+
+def test_a_class_that_is_only_held_out_is_named(data):
+    mask = np.zeros((6, 8), np.uint8)
+    mask[0] = 9
+    replace_mask(data, "c", mask)
+    with pytest.raises(DataError, match=r"c\.png is held out and has the value 9"):
+        coding(data, train=slice(0, 2))
+    assert coding(data).names == ("0", "9", "255")
+    replace_mask(data, "c", colored(RED))
+    with pytest.raises(DataError, match=r"c\.png is held out and has the value #ff0000"):
+        coding(data, train=slice(0, 2))
+
+
+def disc(size, center, radius):
+    y, x = np.mgrid[: size[0], : size[1]]
+    return np.hypot(y - center[0], x - center[1]) < radius
+
+
+def test_core_and_rim_of_objects():
+    labels = np.zeros((40, 60), np.int64)
+    labels[disc(labels.shape, (20, 18), 12)] = 5
+    labels[disc(labels.shape, (20, 38), 12) & (labels == 0)] = 90_000
+    labels[3, 55] = 7  # a single pixel
+    labels[30:32, 50:58] = 8  # two pixels thin
+    classes = Coding(()).classes(labels)
+    assert classes.dtype == np.uint8
+    assert ((classes > 0) == (labels > 0)).all()
+    for number in (5, 7, 8, 90_000):
+        assert (classes[labels == number] == 1).any(), number  # each keeps a core
+    assert classes[20, 18] == classes[20, 38] == 1
+    from scipy import ndimage
+
+    cores, count = ndimage.label(classes == 1)
+    assert count == 4  # cores of objects that touch do not
+    assert cores[20, 18] != cores[20, 38]
+    assert classes[3, 55] == 1
+    ring = disc(labels.shape, (20, 18), 12) & ~disc(labels.shape, (20, 18), 10)
+    assert (classes[ring & (labels == 5)] == 2).mean() > 0.8
+
+
+def test_an_object_at_the_border_has_no_rim_there():
+    labels = np.zeros((20, 20), np.int64)
+    labels[:9, :9] = 3
+    classes = Coding(()).classes(labels)
+    assert classes[0, 0] == 1
+    assert classes[8, 4] == 2
+
+
+def test_values_below_nought_are_background_where_objects_are_numbered():
+    values = np.array([[-1, 0, 4, 4], [-1, 0, 4, 4]])
+    coding = Coding(())
+    assert ((coding.classes(values) > 0) == (values > 0)).all()
+    assert ((coding.objects(values) != 0) == (values > 0)).all()
+
+
+def test_picture_without_objects():
+    assert (Coding(()).classes(np.zeros((9, 9), np.int64)) == 0).all()
+
+
+def test_objects_of_classes_are_their_regions():
+    values = np.array([[0, 7, 7, 0, 9], [0, 0, 0, 0, 9], [7, 0, 7, 7, 9]])
+    objects = Coding((0, 7, 9)).objects(values)
+    assert len(np.unique(objects[values == 7])) == 3
+    assert len(np.unique(objects[values == 9])) == 1
+    assert ((objects > 0) == (values > 0)).all()
+    assert not set(np.unique(objects[values == 7])) & set(np.unique(objects[values == 9]))
