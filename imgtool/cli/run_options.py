@@ -60,11 +60,10 @@ def given_anew(ctx: click.Context) -> dict[str, Any]:
     Raises:
         click.UsageError: data, or an option that would make it another run.
     """
-    for param in ctx.command.params:
-        if isinstance(param, click.Argument) and ctx.params[str(param.name)] is not None:
-            raise click.UsageError(
-                f"--resume goes on with the data of the run; leave {param.make_metavar(ctx).strip('[]')} away."
-            )
+    places = [param for param in ctx.command.params if isinstance(param, click.Argument)]
+    if given := [param for param in places if ctx.params[str(param.name)] is not None]:
+        words = " ".join(param.make_metavar(ctx).strip("[]") for param in given)
+        raise click.UsageError(f"--resume goes on with the data of the run; leave {words} away.")
     typed = {str(option.name): option for option in params.on_command_line(ctx)}
     for name, option in typed.items():
         if name not in (*LATER, *MACHINE, "resume", "output"):

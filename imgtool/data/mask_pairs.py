@@ -269,8 +269,8 @@ def coding_of(
     for pair, held in values.items():
         new = np.setdiff1d(held, known)
         if len(new):
-            shown = shown(int(new[0]), colored=bool(new[0] >= COLOR))
+            told = shown(int(new[0]), colored=bool(new[0] >= COLOR))
             raise DataError(
-                f"{printable(pair.mask)} is held out and has the value {shown}, which no mask to train on has"
+                f"{printable(pair.mask)} is held out and has the value {told}, which no mask to train on has"
             )
     return Coding(tuple(int(value) for value in known), colored)

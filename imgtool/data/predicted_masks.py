@@ -10,7 +10,16 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtool.data.mask_pairs import MASK_ENDINGS, Coding, has_fractions, numbered, read_samples, values_of
+from imgtool.data.mask_pairs import (
+    COLOR,
+    MASK_ENDINGS,
+    Coding,
+    has_fractions,
+    numbered,
+    read_samples,
+    shown,
+    values_of,
+)
 from imgtool.files import printable
 from imgtool.imaging.labels import palette
 from imgtool.options import SEGMENT_KINDS

@@ -234,7 +234,7 @@ def test_refuses_in_one_line(train, data):
         ((*both, "-o", "new", "--precision", "fp16"), 2, "fp16 loses small gradients"),
         ((*both, "-o", "new", *QUICK, "--objects", "--metric", "v-rand"), 2, "v-rand is of masks with two"),
         (("images", "-o", "new"), 2, "IMAGES or MASKS is missing"),
-        ((*both, "-o", "run", "--resume"), 2, "leave IMAGES and MASKS away"),
+        ((*both, "-o", "run", "--resume"), 2, "leave IMAGES MASKS away"),
         (("-o", "nowhere", "--resume"), 1, "no training run"),
         (("nothing", "masks", "-o", "new"), 1, "no such file"),
     ):

@@ -278,10 +278,10 @@ def test_at_most_so_many_are_judged(data, monkeypatch):
 
 
 def test_objects_with_large_numbers_are_counted_by_few():
-    from imgtool.tasks.train_segment import _numbered
+    from imgtool.data.mask_pairs import numbered
 
-    assert _numbered(np.array([[0, 70000], [16_000_000, 70000]])).tolist() == [[0, 1], [2, 1]]
-    assert _numbered(np.array([[9, 9], [4, 4]])).tolist() == [[2, 2], [1, 1]]
+    assert numbered(np.array([[0, 70000], [16_000_000, 70000]])).tolist() == [[0, 1], [2, 1]]
+    assert numbered(np.array([[9, 9], [4, 4]])).tolist() == [[2, 2], [1, 1]]
 
 
 def test_whole_step_on_the_meta_device(data):
