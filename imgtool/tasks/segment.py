@@ -271,7 +271,7 @@ def memory_needed(raster: Raster, options: SegmentOptions, segmenter: Segmenter,
 
 
 def _renumbered(labels: NDArray[Any], min_area: int) -> NDArray[np.int32]:
-    """Objects of some size, numbered 1, 2, ... in the order of their first pixels."""
+    """Objects of some size, numbered 1, 2, ... in the order that they had."""
     areas = np.bincount(labels.ravel())
     keep = areas >= max(1, min_area)
     keep[0] = False
