@@ -21,7 +21,8 @@ from imgtool.imaging.io import MAX_PIXELS, from_pillow, read_picture, write_pict
 from imgtool.imaging.labels import palette
 from imgtool.imaging.levels import levels
 from imgtool.imaging.picture import Picture
-from imgtool.imaging.raster import Raster, open_raster, raster_of
+from imgtool.imaging.raster import Raster, raster_of
+from imgtool.imaging.raster_files import open_raster
 from imgtool.imaging.tensors import resize, to_image, to_picture
 from imgtool.imaging.thin import thin_edges
 from imgtool.nn.vgg import VGG

@@ -19,7 +19,8 @@ from imgtool.cli.sources import Source
 from imgtool.errors import BadImage, OutputError
 from imgtool.files import atomic_write
 from imgtool.imaging.io import Picture, read_picture, write_picture
-from imgtool.imaging.raster import Raster, open_raster
+from imgtool.imaging.raster import Raster
+from imgtool.imaging.raster_files import open_raster
 from imgtool.imaging.recipes import to_json
 from imgtool.imaging.strips import Layout, StripWriter, strip_writer
 from imgtool.runtime import processor

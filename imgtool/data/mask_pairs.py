@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from imgtool.errors import BadImage, DataError
 from imgtool.files import printable
 from imgtool.imaging.io import MAX_PIXELS
-from imgtool.imaging.raster import ARRAYS, TIFFS, open_raster
+from imgtool.imaging.raster_files import ARRAYS, TIFFS, open_raster
 
 SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".webp", ".ppm", *TIFFS, *ARRAYS)
 MASK_ENDINGS = ("", "_mask", "_label", "_labels")  # after the image's name

@@ -14,7 +14,7 @@ from imgtool.cli.session import Session
 from imgtool.cli.sources import Source
 from imgtool.errors import BadImage, OutputError
 from imgtool.imaging.io import read_recipe
-from imgtool.imaging.raster import open_raster
+from imgtool.imaging.raster_files import open_raster
 from imgtool.imaging.strips import Layout
 
 VALUES = {

@@ -9,7 +9,8 @@ from PIL import Image
 
 from imgtool.errors import BadImage
 from imgtool.imaging.picture import LUMA
-from imgtool.imaging.raster import open_raster, raster_of
+from imgtool.imaging.raster import raster_of
+from imgtool.imaging.raster_files import open_raster
 
 MOST = 10**7
 

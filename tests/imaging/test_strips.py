@@ -12,7 +12,7 @@ from imgtool.errors import OutputError
 from imgtool.imaging import strips
 from imgtool.imaging.io import read_recipe
 from imgtool.imaging.labels import palette
-from imgtool.imaging.raster import open_raster
+from imgtool.imaging.raster_files import open_raster
 from imgtool.imaging.strips import FORMATS, Layout, strip_writer
 
 RECIPE = json.dumps({"command": "segment", "name": "größe <&>", "format": 1}, ensure_ascii=False)
