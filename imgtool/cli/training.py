@@ -135,6 +135,8 @@ def _train(training: Training, run: RunFolder, options: Any, machine: Mapping[st
         result = _fitted(training.command, run, options, machine, work)
     best = "" if result.best is None else f", best {work.metric} {result.best:.3f} on held-out pictures"
     console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
+    if result.in_vain:
+        console.say(f"It ended early: no better {work.metric} in the last {options.patience} scorings.")
     if remark := training.remark(run):
         console.say(remark)
     if result.interrupted:

@@ -140,7 +140,7 @@ class SegmentJudge:
         chosen = np.linspace(0, len(examples) - 1, min(JUDGED, len(examples))).round().astype(int)
         self.examples, self.chosen, self.metric, self.device = examples, list(chosen), metric, device
         self.seen: list[Probabilities] = []
-        self.best: Judgement | None = None
+        self.newest: Judgement | None = None
 
     def __call__(self, network: UNet) -> dict[str, float]:
         """The score by the metric first, then that of the other statistics, the threshold and more."""
@@ -152,8 +152,8 @@ class SegmentJudge:
                 for index in self.chosen
             ]
             found.append((self._judged(seen, probes), seen))
-        self.best, self.seen = max(found, key=lambda pair: pair[0].score)
-        scores = {self.metric: self.best.score, "threshold": self.best.threshold, **self.best.details}
+        self.newest, self.seen = max(found, key=lambda pair: pair[0].score)
+        scores = {self.metric: self.newest.score, "threshold": self.newest.threshold, **self.newest.details}
         if len(found) > 1:
             scores |= {"running": found[0][0].score, "probes": found[1][0].score}
         return scores
@@ -195,11 +195,11 @@ class SegmentJudge:
 
     def samples(self) -> dict[str, Picture]:
         """The worst of the pictures: beside each the probability, and where it is wrong in red."""
-        if self.best is None:
+        if self.newest is None:
             return {}
         truths = [self.examples[index] for index in self.chosen]
         wrong = [
-            (foreground(each) >= self.best.threshold) != (truth.classes > 0)
+            (foreground(each) >= self.newest.threshold) != (truth.classes > 0)
             for each, truth in zip(self.seen, truths, strict=True)
         ]
         order = sorted(range(len(wrong)), key=lambda at: -float(wrong[at].mean()))[:SHOWN]
@@ -329,7 +329,7 @@ class SegmentTrainee:
 
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged weights in halves, and what `segment` must know."""
-        judged = self.judge.best if self.judge else None
+        judged = self.judge.newest if self.judge else None
         probes = judged.probes if judged else False
         network = self._averaged() if probes else self._averaged().folded()
         coding = self.examples.coding

@@ -74,12 +74,14 @@ class FitResult:
         steps: done in all.
         seconds: spent in all.
         best: the best score; None if there was no scoring.
+        in_vain: whether it ended before its limits, as the score did not become better.
         interrupted: the Ctrl-C or signal that ended it early, to be raised again when all is saved.
     """
 
     steps: int
     seconds: float
     best: float | None
+    in_vain: bool = False
     interrupted: KeyboardInterrupt | None = None
 
 
@@ -130,7 +132,8 @@ class _Fit:
             interrupted = stop
         self._save()
         best = None if self.best == -math.inf else self.best
-        return FitResult(self.done, self._seconds(), best, interrupted)
+        in_vain = not interrupted and self._progress() < 1
+        return FitResult(self.done, self._seconds(), best, in_vain, interrupted)
 
     def _seconds(self) -> float:
         return self.before + time.monotonic() - self.began

@@ -104,6 +104,7 @@ def test_patience_ends_a_run(train, data):
     )
     assert result.code == 0
     assert "run: 3 steps" in result.stderr
+    assert "ended early: no better" in result.stderr
 
 
 def test_which_pairs_are_held_out():
