@@ -40,7 +40,8 @@ from imgtool.runtime.registry import WeightsFile, find_weights
 from imgtool.tasks import stylize as task
 from imgtool.tasks.edges import edges_that_fit
 from imgtool.tasks.load import activations_name, load_hed, load_segmenter, load_vgg
-from imgtool.tasks.segment import classes_of, foreground, instances_of, probabilities
+from imgtool.tasks.objects import instances_of
+from imgtool.tasks.segment import classes_of, foreground, probabilities
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult
 
@@ -260,7 +261,10 @@ def segment(
     Example:
         >>> segment("photo.jpg").to_pil().save("mask.png")  # doctest: +SKIP
     """
-    given = SegmentOptions(**options)
+    try:
+        given = SegmentOptions(**options)
+    except TypeError as error:  # as Python says it of any function
+        raise TypeError(str(error).replace("SegmentOptions.__init__()", "segment()")) from error
     chosen = select_device(device, precision)
     with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
         segmenter = load_segmenter(find_weights(os.fspath(weights)), chosen)
@@ -268,9 +272,9 @@ def segment(
     with _raster(image) as raster:
         try:
             seen = raster.with_channels(segmenter.network.channels)
-        except ValueError as error:
-            raise BadImage("image", f"{error} by the model") from error
-        found = probabilities(seen, segmenter, tile=given.tile, tta=given.tta)
+            found = probabilities(seen, segmenter, tile=given.tile, tta=given.tta)
+        except ValueError as error:  # other channels than the model's, or numbers that are none
+            raise BadImage("image", str(error)) from error
     return Segmentation(found, segmenter.classes, threshold, segmenter.objects)
 
 

@@ -280,7 +280,6 @@ class SegmentOptions:
 
 
 SEGMENT_METRICS = ("auto", "dice", "v-rand", "ap")
-STATISTICS = ("running", "probes")  # where batch normalisation has its statistics from, in inference
 
 
 @dataclass(frozen=True, kw_only=True)

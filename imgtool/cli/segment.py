@@ -63,7 +63,7 @@ TABLE = "-objects.csv"
     default=SegmentOptions.tile,
     show_default=True,
     metavar="N",
-    help="Side of a tile in pixels, rounded down to a multiple of 16: less memory, the same result.",
+    help="Side of a tile in pixels, rounded down to what the model can have: less memory, the same result.",
 )
 @click.option(
     "--verify-tiles",
@@ -77,7 +77,8 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
 
     IMAGE is a picture, a TIFF of any size and number of channels, or a .npy array. The mask is white (255) where
     something is and black (0) elsewhere; with several classes its values are their numbers, each with a colour.
-    The result is the same for every --tile, and large TIFF, PNG and .npy files are never whole in memory.
+    The result is the same for every --tile. Mask, probability and overlay of large plain TIFF, PNG and .npy
+    files are made in strips, never whole in memory.
 
     \b
     Examples:
@@ -95,7 +96,7 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
     choice = params.output_choice(values, beside=beside, also_read=given)
     if values["verify_tiles"]:
         processor.wait_passively()
-        from imgtool.cli.segment_work import verify
+        from imgtool.cli.segment_verify import verify
 
         return verify(pictures, options, values, recursive=choice.recursive)
     jobs, skipped = batch.plan(

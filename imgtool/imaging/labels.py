@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,18 @@ from imgtool.imaging.strips import Layout
 
 FIRST = (255, 0, 64)  # the colour of a single class
 FILL = 0.45  # share of the colour in a filled pixel
-MEASURES = ("object", "area", "x", "y", "left", "top", "width", "height", "probability")  # of an object
+MEASURES = (
+    "object",
+    "class",
+    "area",
+    "x",
+    "y",
+    "left",
+    "top",
+    "width",
+    "height",
+    "probability",
+)  # of an object
 GOLDEN = 0.618033988749895  # turns of the hue from one colour to the next: no two neighbours are alike
 
 
@@ -75,12 +87,20 @@ def label_layout(shape: tuple[int, ...], count: int, format: str) -> Layout:
     return Layout(height, width, dtype=np.uint32)
 
 
-def measured(labels: NDArray[np.int32], front: NDArray[np.float32]) -> list[dict[str, Any]]:
-    """Each object's `MEASURES`: number, area, centre, box (all in pixels) and mean probability.
+def measured(
+    labels: NDArray[np.int32],
+    front: NDArray[np.float32],
+    *,
+    classes: NDArray[np.uint8],
+    names: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Each object's `MEASURES`: number, class, area, centre, box (all in pixels) and mean probability.
 
     Args:
         labels: (H, W), objects 1 to N.
         front: (H, W), the probability of being no background.
+        classes: (H, W), the class of each pixel; an object's is the highest in it.
+        names: of the classes.
     """
     from scipy import ndimage
 
@@ -91,13 +111,15 @@ def measured(labels: NDArray[np.int32], front: NDArray[np.float32]) -> list[dict
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     centers = ndimage.center_of_mass(labels > 0, labels, numbers)
     means = ndimage.mean(front, labels, numbers)
+    kinds = ndimage.maximum(classes, labels, numbers)
     rows = []
-    for number, area, center, box, mean in zip(
-        numbers, areas, centers, ndimage.find_objects(labels), means, strict=True
+    for number, kind, area, center, box, mean in zip(
+        numbers, kinds, areas, centers, ndimage.find_objects(labels), means, strict=True
     ):
         rows.append(
             {
                 "object": int(number),
+                "class": names[int(kind)],
                 "area": int(area),
                 "x": round(float(center[1]), 2),
                 "y": round(float(center[0]), 2),

@@ -18,7 +18,7 @@ from imgtool.files import printable
 from imgtool.imaging.decode import too_large
 from imgtool.imaging.io import read_picture
 from imgtool.imaging.raster import Raster, raster_of
-from imgtool.imaging.raster_png import stream_png
+from imgtool.imaging.raster_png import STREAMED_PIXELS, stream_png
 from imgtool.imaging.strips import PNG_SIGN
 
 MAX_CHANNELS = 64
@@ -50,6 +50,11 @@ def open_raster(path: str | os.PathLike[str], *, name: str | None = None, max_pi
     gray = np.array_equal(red, green) and np.array_equal(red, blue)  # a grey file is read as three channels
     samples = picture.pixels[..., :1] if gray else picture.pixels
     notes = picture.notes if picture.alpha is None else (*picture.notes, "its transparency is left aside")
+    if picture.width * picture.height >= STREAMED_PIXELS:
+        notes = (
+            *notes,
+            "such a file is read whole, not in strips: a plain PNG, TIFF or .npy takes less memory",
+        )
     return raster_of(samples, notes=notes)
 
 

@@ -7,6 +7,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,8 +23,8 @@ from imgtool.imaging.strips import COLOR_TYPES, PALETTE_TYPE, PNG_SIGN, png_chun
 MAX_CHUNK = 1 << 28  # bytes of a chunk: writers make far smaller ones
 STREAMED_PIXELS = 16 << 20  # a PNG with more is not decoded whole
 CHANNELS = {kind: channels for channels, kind in COLOR_TYPES.items()} | {PALETTE_TYPE: 1}
-# Chunks that change what samples mean: `read_picture` knows how.
-COLOR_CHUNKS = (b"iCCP", b"tRNS", b"cICP")
+# Chunks that change what samples mean, or where they lie: `read_picture` knows how.
+MEANINGS = (b"iCCP", b"tRNS", b"cICP", b"eXIf")
 
 
 def stream_png(path: Path, name: str, max_pixels: int, *, least: int = STREAMED_PIXELS) -> Raster | None:
@@ -55,9 +56,9 @@ def stream_png(path: Path, name: str, max_pixels: int, *, least: int = STREAMED_
                 raise too_large(name, width * height, max_pixels)
             palette, body = None, b""
             for kind, body in chunks:
-                if kind in COLOR_CHUNKS:
+                if kind in MEANINGS:
                     return None
-                if kind == b"PLTE":
+                if kind == b"PLTE" and color == PALETTE_TYPE:
                     palette = np.frombuffer(body, np.uint8).reshape(-1, 3)
                 if kind == b"IDAT":
                     break
@@ -72,15 +73,17 @@ def _png_spooled(
     size: tuple[int, int], strips: Iterator[NDArray[np.uint8]], palette: NDArray[np.uint8] | None, wide: bool
 ) -> Raster:
     """Decoded strips in a file, without their alpha."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115, the raster closes it
     channels, notes = 1, ()
-    for strip in strips:
-        channels = strip.shape[2]
-        if palette is not None:
-            strip, channels = palette[strip[..., 0]], 3
-        elif channels in (2, 4) and not wide:
-            strip, channels, notes = strip[..., :-1], channels - 1, ("its transparency is left aside",)  # type: ignore[assignment]
-        file.write(np.ascontiguousarray(strip).data)
+    with ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile())
+        for strip in strips:
+            channels = strip.shape[2]
+            if palette is not None:
+                strip, channels = palette[strip[..., 0]], 3
+            elif channels in (2, 4) and not wide:
+                strip, channels, notes = strip[..., :-1], channels - 1, ("its transparency is left aside",)  # type: ignore[assignment]
+            file.write(np.ascontiguousarray(strip).data)
+        stack.pop_all()  # the raster closes it
     dtype = np.dtype(">u2" if wide else np.uint8)
     return Raster((*size, 1 if wide else channels), dtype, file=file, notes=notes)
 
@@ -139,7 +142,7 @@ def _inflated(first: bytes, chunks: Iterator[tuple[bytes, bytes]]) -> Iterator[b
         while data:
             yield inflater.decompress(data, STRIP_BYTES)
             data = inflater.unconsumed_tail
-        kind, data = next(chunks)
+        kind, data = next(chunks, (b"", b""))
         if kind != b"IDAT":
             yield inflater.flush()
             raise ValueError("truncated")

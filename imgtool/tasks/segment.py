@@ -23,9 +23,6 @@ PROBE_SIDE = 196  # pixels of a probe's output: 380 of its window with four pool
 # Least side of a window's output: below it, oneDNN takes kernels for fp32 that add up in another order; those for
 # bf16 never do. Found with widths of 4 to 16, 1 to 4 poolings and sides of 20 to 560.
 LEAST_OUTPUT = {torch.float32: 388}
-# Of objects that touch: how much likelier core than rim a pixel of a core is, and how many there are at least. Chosen
-# on the 60 pictures that `nuclei` was not trained on, where it is worth .02 of AP.
-CORE_MARGIN, CORE_AREA = 0.2, 10
 SPREAD = 5  # standard deviations from black to white, of samples that are no bytes
 FLAT = 1e-6  # a deviation below it is none
 
@@ -189,63 +186,6 @@ def only(found: Probabilities, wanted: Sequence[int]) -> Probabilities:
     return kept
 
 
-def instances_of(
-    found: Probabilities, threshold: float, *, objects: bool, min_area: int
-) -> NDArray[np.int32]:
-    """The objects of a picture by number, (H, W), 0 outside of them.
-
-    Cores are the seeds of a watershed of what is no background; where a model knows no cores, its connected regions
-    are the objects.
-
-    Args:
-        found: (classes, H, W).
-        threshold: of the probability of being no background.
-        objects: whether the second class is the inside of objects, and the third their rim.
-        min_area: pixels; smaller ones are left out.
-    """
-    from scipy import ndimage
-
-    mask = foreground(found) >= threshold
-    labels = _from_cores(found, mask) if objects else ndimage.label(mask)[0]
-    return _renumbered(_filled(labels), min_area)
-
-
-def _from_cores(found: Probabilities, mask: NDArray[np.bool_]) -> NDArray[Any]:
-    """The regions of a mask that grow from cores, by number."""
-    from scipy import ndimage
-    from skimage.segmentation import watershed
-
-    seeds, _ = ndimage.label(mask & (found[1] > found[2] + CORE_MARGIN))
-    small = np.bincount(seeds.ravel()) < CORE_AREA
-    small[0] = False
-    seeds[small[seeds]] = 0
-    regions, count = ndimage.label(mask)
-    if count:  # a region without a core stands for itself
-        alone = 1 + np.flatnonzero(ndimage.maximum(seeds, regions, np.arange(1, count + 1)) == 0)
-        extra = np.isin(regions, alone)
-        seeds[extra] = regions[extra] + seeds.max()
-    labels: NDArray[Any] = watershed(-found[1], seeds, mask=mask)  # type: ignore[no-untyped-call]
-    return labels
-
-
-def _filled(labels: NDArray[Any]) -> NDArray[Any]:
-    """Objects without the holes that lie inside of one alone."""
-    from scipy import ndimage
-
-    holes, count = ndimage.label(labels == 0)
-    numbers = np.arange(1, count + 1)
-    most = np.iinfo(labels.dtype).max
-    around = ndimage.maximum_filter(labels, 3), ndimage.minimum_filter(np.where(labels == 0, most, labels), 3)
-    highest, lowest = ndimage.maximum(around[0], holes, numbers), ndimage.minimum(around[1], holes, numbers)
-    inner = np.append(False, highest == lowest)
-    for side in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
-        inner[side] = False
-    filler = np.zeros(count + 1, labels.dtype)
-    filler[inner] = np.append(0, highest)[inner]
-    filled: NDArray[Any] = labels + filler[holes]
-    return filled
-
-
 # Copies of the widest level's features at the peak: fitted to the command's memory with tiles of 256 to 1024.
 FEATURE_COPIES = 8
 
@@ -268,17 +208,6 @@ def memory_needed(raster: Raster, options: SegmentOptions, segmenter: Segmenter,
     strip = rows * raster.width * (raster.channels * raster.dtype.itemsize + 4 * network.classes + 8)
     picture = raster.height * raster.width * (4 * network.classes * 2 + 40) if whole else 0
     return int(tile + strip + picture)
-
-
-def _renumbered(labels: NDArray[Any], min_area: int) -> NDArray[np.int32]:
-    """Objects of some size, numbered 1, 2, ... in the order that they had."""
-    areas = np.bincount(labels.ravel())
-    keep = areas >= max(1, min_area)
-    keep[0] = False
-    numbers = np.zeros(len(areas), np.int32)
-    numbers[keep] = np.arange(1, keep.sum() + 1)
-    renumbered: NDArray[np.int32] = numbers[labels]
-    return renumbered
 
 
 def _rows(raster: Raster, span: Span) -> NDArray[Any]:

@@ -24,12 +24,12 @@ from imgtool.nn.unet import UNet
 from imgtool.options import SegmentOptions, TrainSegmentOptions
 from imgtool.runtime.checkpoints import packed
 from imgtool.runtime.device import Device
+from imgtool.tasks.objects import instances_of
 from imgtool.tasks.segment import (
     Probabilities,
     Scale,
     Segmenter,
     foreground,
-    instances_of,
     probabilities,
     scale_of,
 )

@@ -71,10 +71,14 @@ def test_measures_by_hand():
     labels[9, 11] = 2
     front = np.full((10, 12), 0.25, np.float32)
     front[2, 3:8] = 0.75
-    first, second = measured(labels, front)
+    classes = np.zeros((10, 12), np.uint8)
+    classes[2, 3], classes[9, 11] = 2, 1
+    names = ("nothing", "cell", "edge")
+    first, second = measured(labels, front, classes=classes, names=names)
     assert tuple(first) == MEASURES
     assert first == {
         "object": 1,
+        "class": "edge",
         "area": 10,
         "x": 5.0,
         "y": 2.5,
@@ -85,4 +89,5 @@ def test_measures_by_hand():
         "probability": 0.5,
     }
     assert (second["area"], second["x"], second["y"], second["probability"]) == (1, 11, 9, 0.25)
-    assert measured(np.zeros((3, 3), np.int32), np.zeros((3, 3), np.float32)) == []
+    nothing = np.zeros((3, 3), np.int32)
+    assert measured(nothing, front[:3, :3], classes=classes[:3, :3], names=names) == []

@@ -9,6 +9,7 @@ from PIL import Image
 from imgtool.errors import BadImage
 from imgtool.imaging import raster_png
 from imgtool.imaging.raster_png import stream_png
+from imgtool.imaging.strips import png_chunk
 
 MOST = 10**9
 PHOTO = np.cumsum(np.random.default_rng(0).integers(-9, 10, (90, 131, 3)), axis=1).astype(np.uint8)
@@ -74,6 +75,25 @@ def test_damage_is_one_bad_image(tmp_path):
         (tmp_path / "b.png").write_bytes(each)
         with pytest.raises(BadImage, match="picture: damaged PNG"):
             streamed(tmp_path / "b.png")
+
+
+def test_a_file_that_ends_between_chunks_is_damaged(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)).save(buffer, "PNG")
+    data = buffer.getvalue()
+    second = data.index(b"IDAT", data.index(b"IDAT") + 4) - 4
+    (tmp_path / "a.png").write_bytes(data[:second])
+    with pytest.raises(BadImage, match="damaged PNG"):
+        streamed(tmp_path / "a.png")
+
+
+def test_a_suggested_palette_is_no_palette(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(PHOTO).save(buffer, "PNG")
+    data = buffer.getvalue()
+    start = data.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(data[:start] + png_chunk(b"PLTE", bytes(range(30))) + data[start:])
+    assert np.array_equal(streamed(tmp_path / "a.png")[0], PHOTO)
 
 
 def test_too_many_pixels_are_refused_by_the_header(tmp_path):

@@ -14,11 +14,11 @@ from imgtool.runtime.checkpoints import packed, save_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import load_segmenter
+from imgtool.tasks.objects import instances_of
 from imgtool.tasks.segment import (
     Segmenter,
     classes_of,
     foreground,
-    instances_of,
     memory_needed,
     only,
     probabilities,
@@ -254,7 +254,8 @@ def test_cores_part_objects_that_touch():
     assert labels[20, 16] != labels[20, 36]
     assert labels[20, 53] not in (0, labels[20, 16], labels[20, 36])  # it has no core and stands for itself
     assert ((labels > 0) == (foreground(discs()) >= 0.5)).all()
-    as_regions = instances_of(discs(), 0.5, objects=False, min_area=0)
+    background = discs()[0]
+    as_regions = instances_of(np.stack([background, 1 - background]), 0.5, objects=False, min_area=0)
     assert as_regions.max() == 2
 
 
@@ -269,6 +270,23 @@ def test_small_objects_are_left_out_and_numbers_have_no_gap():
     assert instances_of(found, 0.5, objects=False, min_area=1000).max() == 0
     nothing = np.stack([np.ones((9, 9)), np.zeros((9, 9)), np.zeros((9, 9))]).astype(np.float32)
     assert instances_of(nothing, 0.5, objects=True, min_area=0).max() == 0
+
+
+def test_objects_of_two_classes_that_touch_are_two():
+    found = np.zeros((3, 20, 20), np.float32)
+    found[1, 5:10, 3:9], found[2, 5:10, 9:16] = 0.9, 0.8
+    found[0] = 1 - found[1:].sum(axis=0)
+    labels = instances_of(found, 0.5, objects=False, min_area=0)
+    assert [labels[7, 4], labels[7, 12], labels[0, 0]] == [1, 2, 0]
+
+
+def test_what_a_weak_bridge_joins_comes_apart():
+    front = np.zeros((12, 30), np.float32)
+    front[2:10, 2:12] = front[2:10, 16:28] = 0.95
+    front[5:7, 12:16] = 0.55
+    labels = instances_of(np.stack([1 - front, front]), 0.5, objects=False, min_area=0)
+    assert labels.max() == 2
+    assert (labels[front > 0] > 0).all()
 
 
 def test_memory_grows_with_the_tile_and_the_whole():
