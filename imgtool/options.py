@@ -153,17 +153,21 @@ EDGE_WEIGHTS = ("hed-lite", "hed")  # the detectors known by name, the default f
 EDGE_KINDS = ("average", "fuse", "side1", "side2", "side3", "side4", "side5")
 
 
+EDGE_TILE = 512  # pixels of a tile's side: larger ones are faster and take more memory
+
+
 @dataclass(frozen=True, kw_only=True)
 class EdgesOptions:
     """Knobs of `edges`."""
 
     kind: str = "average"  # one of EDGE_KINDS, or "all" of them
     scales: tuple[float, ...] = (1.0,)  # sizes at which the picture is looked at; their maps are averaged
-    tile: int = 512  # pixels of a tile's side; larger ones are faster and take more memory
+    tile: int | None = None  # pixels of a tile's side; None: one for a whole small picture, else `EDGE_TILE`
 
     def __post_init__(self) -> None:
         _choice("kind", self.kind, (*EDGE_KINDS, "all"))
-        _at_least("tile", self.tile, 16)
+        if self.tile is not None:
+            _at_least("tile", self.tile, 16)
         if not self.scales:
             raise OptionError("scales", "names no scale")
         for scale in self.scales:

@@ -65,10 +65,9 @@ ENDINGS = {"overlay": "-overlay.png", "svg": "-lines.svg", "sheet": "-sheet.png"
 @click.option(
     "--tile",
     type=int,
-    default=EdgesOptions.tile,
-    show_default=True,
     metavar="N",
-    help="Side of a tile in pixels, rounded down to a multiple of 16: less memory, the same map.",
+    help="Side of a tile in pixels, rounded down to a multiple of 16: less memory, the same map.  "
+    "[default: one tile up to about 2 megapixels, else 512]",
 )
 @params.machine
 @params.talk

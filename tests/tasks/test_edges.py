@@ -10,11 +10,11 @@ from imgtool.errors import DeviceError
 from imgtool.imaging.tensors import to_image
 from imgtool.imaging.thin import thin_edges
 from imgtool.nn.hed import HED
-from imgtool.options import EDGE_KINDS, EdgesOptions
+from imgtool.options import EDGE_KINDS, EDGE_TILE, EdgesOptions
 from imgtool.runtime import device
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import find_weights
-from imgtool.tasks.edges import edges, edges_that_fit, memory_needed
+from imgtool.tasks.edges import edges, edges_that_fit, memory_needed, with_tile
 from imgtool.tasks.load import load_hed
 
 WIDTHS = (3, 4, 5, 6, 7)
@@ -132,7 +132,7 @@ def test_all_tensors_are_on_the_networks_device(decoder):
 class TestMemory:
     """`edges_that_fit`."""
 
-    SIZE = (90, 70)
+    SIZE = (400, 300)
 
     def free(self, monkeypatch, options, more=0):
         """So much memory as these options take."""
@@ -217,3 +217,10 @@ class TestShippedDetector:
             edges(pixels, EdgesOptions(tile=tile), network=lite).maps["average"] for tile in (WHOLE, 96)
         )
         assert np.abs(tiled - whole).max() <= 1e-5
+
+
+def test_a_small_picture_is_one_tile_and_a_large_one_is_cut():
+    assert with_tile(EdgesOptions(), (90, 70), NETWORK).tile == 96
+    assert with_tile(EdgesOptions(scales=(1.0, 1.5)), (90, 70), NETWORK).tile == 144
+    assert with_tile(EdgesOptions(), (60_000, 60_000), NETWORK).tile == EDGE_TILE
+    assert with_tile(EdgesOptions(tile=32), (90, 70), NETWORK).tile == 32
