@@ -4,7 +4,7 @@
     python benchmarks/segment.py speed
     python benchmarks/segment.py memory
     python benchmarks/segment.py borders
-    python benchmarks/segment.py cross IMAGES MASKS --folds 5 --time 7m --metric v-rand
+    python benchmarks/segment.py cross IMAGES MASKS -o DIR --folds 5 --time 7m -- --metric v-rand
 
 `exact` also tiles a network of the same width with MONAI's SlidingWindowInferer (`pip install monai`; left out if it
 is not there). `speed` runs each side in a process of its own with the same threads. Times are wall time of this
@@ -348,8 +348,9 @@ def cross(
                 if not link.exists():
                     link.symlink_to(path.resolve())
         train = ["train-segment", str(place / "images"), str(place / "masks"), "-o", str(place / "run")]
-        if not (place / "run").exists():
-            run(*IMGTOOL, *train, "--time", budget, *options)
+        begun = (place / "run" / "options.json").exists()
+        train = [*train[:1], *train[3:], "--resume"] if begun else [*train, "--time", budget, *options]
+        run(*IMGTOOL, *train)  # a run that is done is only scored again
         for kind in ("--kind=probability", "--kind=probability --tta"):
             maps = place / ("maps-tta" if "tta" in kind else "maps")
             words = [
