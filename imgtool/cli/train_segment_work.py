@@ -24,12 +24,19 @@ def prepare(
     """The data of a run, checked and told about.
 
     Raises:
-        DataError: a pair is not one, or the masks say nothing.
+        DataError: a pair is not one, the masks say nothing, or these are no more the data of the run.
     """
     pairs = find_mask_pairs(data["images"], data["masks"])
     train, held_out = parts(pairs, options.val, options.fold)
+    about: dict[str, Any] = {
+        "pairs": [pair.name for pair in train],
+        "held_out": [pair.name for pair in held_out],
+    }
+    _require_same(about, remembered)
     values = check_pairs(pairs)
     coding = coding_of(values, train, objects=options.objects)
+    about["classes"] = list(coding.names)
+    _require_same(about, remembered)
     if options.metric == "v-rand" and len(coding.names) > 2:
         raise OptionError("metric", "v-rand is of masks with two classes", hint="--metric dice or ap")
     told = "objects by number" if coding.of_objects else f"classes {', '.join(coding.names)}"
@@ -47,7 +54,28 @@ def prepare(
         if held_out
         else None
     )
-    return Work(lambda run: SegmentTrainee(examples, options, device=device, judge=judge), metric)
+    return Work(lambda run: SegmentTrainee(examples, options, device=device, judge=judge), metric, about)
+
+
+def _require_same(about: Mapping[str, Any], remembered: Mapping[str, Any]) -> None:
+    """A run goes on with the data that it began with, or its scores would be of pictures that it was trained on.
+
+    Raises:
+        DataError: names the first difference.
+    """
+    if all(remembered.get(key, now) == now for key, now in about.items()):
+        return
+    news = "what is held out"
+    for what, keys in (("pair", ("pairs", "held_out")), ("class", ("classes",))):
+        now = {name for key in keys for name in about.get(key, ())}
+        before = {name for key in keys if key in about for name in remembered.get(key, ())}
+        if now != before:
+            name = min(now ^ before)
+            news = f"the {what} {printable(name)} is {'new' if name in now else 'gone'}"
+            break
+    raise DataError(
+        f"the data of the run changed: {news}", hint="the data as it was, or another run with another -o"
+    )
 
 
 def parts(pairs: Sequence[MaskPair], val: float, fold: int) -> tuple[list[MaskPair], list[MaskPair]]:
