@@ -112,9 +112,11 @@ def find_mask_pairs(images: Path, masks: Path) -> list[MaskPair]:
     `images/NAME.png` goes with `masks/NAME.tif` or `masks/NAME_mask.png`.
 
     Raises:
-        DataError: a folder that is not there, a file without its partner.
+        DataError: a folder that is not there, a file without its partner, or that is its own partner.
     """
     photos, truths = _files(images, "images"), _files(masks, "masks")
+    if images.samefile(masks):
+        raise DataError(f"{printable(images)} is given for images and for masks, expected a folder of each")
     pairs, used = [], set()
     for name, path in sorted(photos.items()):
         ending = next((ending for ending in MASK_ENDINGS if name + ending in truths), None)
@@ -128,6 +130,9 @@ def find_mask_pairs(images: Path, masks: Path) -> list[MaskPair]:
     if alone:
         more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
         raise DataError(f"{printable(truths[alone[0]])} has no image of the same name{more}")
+    for pair in pairs:
+        if pair.image.exists() and pair.mask.exists() and pair.image.samefile(pair.mask):
+            raise DataError(f"{printable(pair.image)} and its mask {printable(pair.mask)} are one file")
     return pairs
 
 

@@ -101,6 +101,17 @@ def test_folders_that_are_not_there_or_empty(data):
         find_mask_pairs(data / "images", data / "masks/a.png")
 
 
+def test_a_picture_is_not_its_own_mask(data):
+    (data / "again").symlink_to(data / "images")
+    for masks in ("images", "again", "masks/../images"):
+        with pytest.raises(DataError, match="is given for images and for masks"):
+            find_mask_pairs(data / "images", data / masks)
+    (data / "masks/b.png").unlink()
+    (data / "masks/b.png").symlink_to(data / "images/b.png")
+    with pytest.raises(DataError, match=r"images/b\.png and its mask .*masks/b\.png are one file"):
+        pairs_of(data)
+
+
 def test_sizes_that_differ_are_named(data):
     replace_mask(data, "b", np.zeros((6, 9), np.uint8))
     with pytest.raises(DataError, match=r"images/b\.png is 8x6, its mask .*masks/b\.png is 9x6"):
