@@ -40,6 +40,8 @@ def prepare(
     if options.metric == "v-rand" and len(coding.names) > 2:
         raise OptionError("metric", "v-rand is of masks with two classes", hint="--metric dice or ap")
     told = "objects by number" if coding.of_objects else f"classes {', '.join(coding.names)}"
+    if options.objects is None and coding.values == tuple(range(max(3, len(coding.values)))):
+        told += " (--objects if each number is one object)"
     console.say(f"{len(train)} pairs to train on, {len(held_out)} to choose by; masks hold {told}")
     blank = [pair for pair, found in values.items() if len(found) == 1]
     if blank:

@@ -15,9 +15,12 @@ from imgtool.files import printable
 from imgtool.imaging.io import MAX_PIXELS
 from imgtool.imaging.raster_files import ARRAYS, TIFFS, open_raster
 
-SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".webp", ".ppm", *TIFFS, *ARRAYS)
+LOSSY = (".jpg", ".jpeg", ".webp")
+SUFFIXES = (".png", ".bmp", ".ppm", *LOSSY, *TIFFS, *ARRAYS)
 MASK_ENDINGS = ("", "_mask", "_label", "_labels")  # after the image's name
 MAX_CLASSES = 32
+LOOKED_AT = 3  # masks, to tell numbers of objects from greys
+OBJECTS_HINT = "save masks without smoothing or JPEG, or --objects if each value is one object"
 # What a network learns of objects that have a number each: the rim keeps those that touch apart.
 OBJECT_CLASSES = ("background", "core", "rim")
 RIM_PX = 2
@@ -262,14 +265,19 @@ def coding_of(
         raise DataError(
             f"all {len(train)} masks hold the value {known[0]} alone; expected two or more, such as 0 and 255"
         )
-    if objects or (objects is None and len(known) > MAX_CLASSES and not colored):
+    if objects:
+        return Coding(())
+    if objects is None:
+        _require_exact(values, known)
+    if objects is None and len(known) > MAX_CLASSES and not colored:
+        _require_objects(values, train)
         return Coding(())
     if len(known) > MAX_CLASSES:
         first = max(train, key=lambda pair: len(values[pair]))
         raise DataError(
             f"masks hold {len(known)} values, {printable(first.mask)} {len(values[first])} of them; "
             f"classes are at most {MAX_CLASSES}",
-            hint="save masks without smoothing or JPEG, or --objects if each value is one object",
+            hint=OBJECTS_HINT,
         )
     for pair, held in values.items():
         new = np.setdiff1d(held, known)
@@ -279,3 +287,52 @@ def coding_of(
                 f"{printable(pair.mask)} is held out and has the value {told}, which no mask to train on has"
             )
     return Coding(tuple(int(value) for value in known), colored)
+
+
+def _require_exact(values: Mapping[MaskPair, NDArray[np.int64]], known: NDArray[np.int64]) -> None:
+    """Lossy compression makes values of its own, and two are the least that masks need.
+
+    Raises:
+        DataError: names a mask that may hold such.
+    """
+    for pair, held in values.items():
+        if pair.mask.suffix.lower() in LOSSY and len(held) > 2:
+            more = "" if len(known) > MAX_CLASSES else ", --classes if it is a class"
+            raise DataError(
+                f"{printable(pair.mask)} holds {len(held)} values, and its compression may have made them",
+                hint=OBJECTS_HINT + more,
+            )
+
+
+def _require_objects(values: Mapping[MaskPair, NDArray[np.int64]], train: Sequence[MaskPair]) -> None:
+    """Many values may be numbers of objects, or greys: those of smooth edges lie in lines and crumbs.
+
+    Raises:
+        DataError: names a mask whose values are mostly fragments.
+    """
+    looked_at = sorted(train, key=lambda pair: -len(values[pair]))[:LOOKED_AT]
+    count = sum(int(np.count_nonzero(values[pair] > 0)) for pair in looked_at)
+    fragments = count - sum(_whole_objects(pair.values()) for pair in looked_at)
+    if 2 * fragments > count:
+        first = looked_at[0]
+        raise DataError(
+            "masks hold too many values for classes, and most are no objects but fragments: "
+            f"{printable(first.mask)} holds {len(values[first])}",
+            hint=OBJECTS_HINT,
+        )
+
+
+def _whole_objects(values: NDArray[np.int64]) -> int:
+    """How many values above 0 are one connected region each, with a square of 3x3 pixels in it."""
+    from scipy import ndimage
+
+    labels = numbered(np.maximum(values, 0))
+    whole = 0
+    for number, place in enumerate(ndimage.find_objects(labels), start=1):
+        inside = labels[place] == number
+        if (
+            ndimage.label(inside, np.ones((3, 3)))[1] == 1
+            and ndimage.binary_erosion(inside, np.ones((3, 3))).any()
+        ):
+            whole += 1
+    return whole

@@ -156,6 +156,17 @@ def test_numbered_objects(train, data):
     assert (about["classes"], about["objects"]) == (["background", "core", "rim"], True)
 
 
+def test_small_numbers_may_be_objects_and_that_is_told(train, data):
+    for path in (data / "masks").iterdir():
+        mask = np.asarray(Image.open(path)) // 255
+        mask[30:36, 3:9] = 2
+        Image.fromarray(mask).save(path)
+    result = train("images", "masks", "-o", "run", *QUICK)
+    assert "masks hold classes 0, 1, 2 (--objects if each number is one object)" in result.stderr
+    result = train("images", "masks", "-o", "sure", *QUICK, "--classes")
+    assert "masks hold classes 0, 1, 2\n" in result.stderr
+
+
 def test_colour_and_grey_pictures_go_together(train, data):
     pixels = np.asarray(Image.open(data / "images/b.png").convert("RGB")) // (1, 2, 3)
     Image.fromarray(pixels.astype(np.uint8)).save(data / "images/b.png")
