@@ -52,7 +52,7 @@ def prepare(
     channels = _channels(pairs)
     examples = Examples(train, coding, options, channels=channels)
     judge = (
-        SegmentJudge(Examples(held_out, coding, options, channels=channels), metric, device)
+        SegmentJudge(Examples(held_out, coding, options, channels=channels, beside=examples), metric, device)
         if held_out
         else None
     )

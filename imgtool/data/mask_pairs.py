@@ -190,10 +190,10 @@ class Coding:
         found: NDArray[np.uint8] = np.searchsorted(self.values, values).astype(np.uint8)
         return found
 
-    def objects(self, values: NDArray[np.int64]) -> NDArray[Any]:
+    def objects(self, values: NDArray[np.int64]) -> NDArray[np.int32]:
         """What the gaps between are kept open: numbered objects, or connected regions of all but the first class."""
         if self.of_objects:
-            return np.where(values > 0, values, 0)
+            return numbered(np.maximum(values, 0)).astype(np.int32)
         from scipy import ndimage
 
         objects = np.zeros(values.shape, np.int32)
