@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from imgtool.data.augment import elastic, random_placement, sampled, sampling_grid
+from imgtool.data.augment import cut, elastic, random_placement, sampled, sampling_grid
 from imgtool.data.kept import Kept
 from imgtool.data.mask_pairs import Coding, MaskPair, numbered
 from imgtool.imaging.overlay import overlay
@@ -320,12 +320,13 @@ class SegmentTrainee:
         )
         bend = elastic(side, spacing=options.elastic_spacing, deviation=options.elastic, random=random)
         grid = sampling_grid(placement, (height, width), side, bend=bend)
-        image = recolored(sampled(example.scale(example.pixels), grid, mode="bilinear"), options, random)
+        place, grid = cut(grid, (height, width))
+        image = sampled(example.scale(example.pixels[place]), grid, mode="bilinear")
         middle = grid[:, network.halo : network.halo + inner, network.halo : network.halo + inner]
-        classes = torch.from_numpy(example.classes).float()[None, None]
-        borders = torch.from_numpy(example.borders).float()[None, None]
+        classes = torch.from_numpy(example.classes[place]).float()[None, None]
+        borders = torch.from_numpy(example.borders[place]).float()[None, None]
         return (
-            image,
+            recolored(image, options, random),
             sampled(classes, middle, mode="nearest")[:, 0].long(),
             sampled(borders, middle, mode="bilinear")[:, 0],
         )

@@ -1,5 +1,6 @@
 import io
 import json
+import math
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from imgtool.runtime.checkpoints import save_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import load_segmenter
-from imgtool.tasks.segment import foreground, instances_of, probabilities
+from imgtool.tasks.segment import Scale, foreground, instances_of, probabilities
 from imgtool.tasks.train_segment import (
     OBJECT_THRESHOLDS,
     THRESHOLDS,
@@ -282,6 +283,30 @@ def test_at_most_so_many_are_judged(data, monkeypatch):
     monkeypatch.setattr("imgtool.tasks.train_segment.JUDGED", 2)
     examples, _ = examples_of(data)
     assert SegmentJudge(examples, "dice", CPU).chosen == [0, PICTURES - 1]
+
+
+def test_crops_of_a_large_picture_are_those_of_the_whole(data, monkeypatch):
+    random = np.random.default_rng(0)
+    for number in range(PICTURES):
+        mask = np.kron(random.integers(0, 2, (40, 50), np.uint8), np.ones((10, 10), np.uint8)) * 255
+        Image.fromarray(mask).save(data / f"masks/{number}.png")
+        Image.fromarray(mask // 2 + random.integers(0, 99, mask.shape, np.uint8)).save(
+            data / f"images/{number}.png"
+        )
+    trainee = trainee_of(data, angles=64)
+    scaled = []
+    plain = Scale.__call__
+    monkeypatch.setattr(
+        Scale, "__call__", lambda own, samples: scaled.append(samples.size) or plain(own, samples)
+    )
+    cut = [trainee.batch(number) for number in range(4)]
+    assert max(scaled) <= 400 * 500 / 4
+    monkeypatch.setattr("imgtool.data.augment.WORTHWHILE", math.inf)
+    for ours, whole in zip(cut, map(trainee.batch, range(4)), strict=True):
+        torch.testing.assert_close(ours[0], whole[0], rtol=0, atol=1e-3)
+        assert torch.equal(ours[1], whole[1])
+        torch.testing.assert_close(ours[2], whole[2], rtol=0, atol=1e-3)
+    assert max(scaled) == 400 * 500
 
 
 @pytest.mark.parametrize("metric", ["dice", "ap", "v-rand"])
