@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from imgtool.cli.console import console
 from imgtool.cli.training import Training, Work
-from imgtool.data.mask_pairs import Coding, MaskPair, check_pairs, coding_of, find_mask_pairs
+from imgtool.data.mask_pairs import Coding, MaskPair, PairContents, check_pairs, coding_of, find_mask_pairs
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
 from imgtool.options import TrainSegmentOptions
@@ -33,7 +33,8 @@ def prepare(
         "held_out": [pair.name for pair in held_out],
     }
     _require_same(about, remembered)
-    values = check_pairs(pairs)
+    contents = check_pairs(pairs)
+    values = {pair: found.values for pair, found in contents.items()}
     coding = coding_of(values, train, objects=options.objects)
     about["classes"] = list(coding.names)
     _require_same(about, remembered)
@@ -49,8 +50,8 @@ def prepare(
     metric = metric_of(options, coding)
     if metric == "v-rand":
         _require_cells(held_out, values, coding)
-    channels = _channels(pairs)
-    examples = Examples(train, coding, options, channels=channels)
+    channels = _channels(contents)
+    examples = Examples(train, coding, options, channels=channels, contents=contents)
     judge = (
         SegmentJudge(Examples(held_out, coding, options, channels=channels, beside=examples), metric, device)
         if held_out
@@ -118,17 +119,16 @@ def _require_cells(
             )
 
 
-def _channels(pairs: Sequence[MaskPair]) -> int:
+def _channels(contents: Mapping[MaskPair, PairContents]) -> int:
     """What a network for these images needs: three, if some are in colour.
 
     Raises:
         DataError: names the first that is neither like the others, nor grey.
     """
-    found = {pair: pair.pixels().shape[2] for pair in pairs}
-    most: int = max(found.values())
-    for pair, channels in found.items():
-        if channels not in (1, most):
-            raise DataError(f"{printable(pair.image)} has {channels} channels, others have {most}")
+    most = max(found.channels for found in contents.values())
+    for pair, found in contents.items():
+        if found.channels not in (1, most):
+            raise DataError(f"{printable(pair.image)} has {found.channels} channels, others have {most}")
     return most
 
 

@@ -229,13 +229,28 @@ def _of_objects(values: NDArray[np.int64]) -> NDArray[np.uint8]:
     return np.where(inside, np.where(core, 1, 2), 0).astype(np.uint8)
 
 
-def check_pairs(pairs: Iterable[MaskPair]) -> Mapping[MaskPair, NDArray[np.int64]]:
-    """The distinct values of each pair's mask; each file is read once, so that what is wrong is named now.
+@dataclass(frozen=True, eq=False)
+class PairContents:
+    """What a pair holds.
+
+    Attributes:
+        channels: of its image.
+        values: distinct ones of its mask, rising.
+        counts: pixels of each.
+    """
+
+    channels: int
+    values: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
+def check_pairs(pairs: Iterable[MaskPair]) -> Mapping[MaskPair, PairContents]:
+    """What each pair holds; each file is read once, so that what is wrong is named now.
 
     Raises:
         DataError: a pair that cannot be read, or whose sizes differ.
     """
-    found: dict[MaskPair, NDArray[np.int64]] = {}
+    found: dict[MaskPair, PairContents] = {}
     for pair in pairs:
         pixels, values = pair.pixels(), pair.values()
         if pixels.shape[:2] != values.shape:
@@ -243,7 +258,7 @@ def check_pairs(pairs: Iterable[MaskPair]) -> Mapping[MaskPair, NDArray[np.int64
             raise DataError(
                 f"{printable(pair.image)} is {sizes[0]}, its mask {printable(pair.mask)} is {sizes[1]}"
             )
-        found[pair] = np.unique(values)
+        found[pair] = PairContents(pixels.shape[2], *np.unique(values, return_counts=True))
     return found
 
 
@@ -253,7 +268,7 @@ def coding_of(
     """What the masks' values mean.
 
     Args:
-        values: what `check_pairs` found.
+        values: distinct ones of each pair's mask, rising.
         train: the pairs to train on; the others must not hold a class that these lack.
         objects: whether each value is an object of its own; None to guess by how many there are.
     Raises:

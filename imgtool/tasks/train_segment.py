@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from imgtool.data.augment import cut, elastic, random_placement, sampled, sampling_grid
 from imgtool.data.kept import Kept
-from imgtool.data.mask_pairs import Coding, MaskPair, numbered
+from imgtool.data.mask_pairs import Coding, MaskPair, PairContents, numbered
 from imgtool.imaging.overlay import overlay
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.raster import raster_of
@@ -81,6 +81,7 @@ class Examples:
         coding: of the masks.
         options: see `TrainSegmentOptions`.
         channels: of the network; images are seen with so many.
+        contents: what `check_pairs` found in these pairs, so that their masks need not be read to be counted.
         beside: others of the same kind, to share the memory with.
     """
 
@@ -91,8 +92,10 @@ class Examples:
         options: TrainSegmentOptions,
         *,
         channels: int,
+        contents: Mapping[MaskPair, PairContents] | None = None,
         beside: Examples | None = None,
     ) -> None:
+        self.contents = contents or {}
         self.pairs, self.coding, self.options, self.channels = pairs, coding, options, channels
         self.kept: Kept[MaskPair, Example] = (
             beside.kept if beside else Kept(KEPT_BYTES, lambda made: made.nbytes)
@@ -123,11 +126,20 @@ class Examples:
         """w_c: what a pixel of each class weighs, of mean 1 over all pixels."""
         counts = np.zeros(len(self.coding.names))
         for pair in self.pairs:
-            counts += np.bincount(self.coding.classes(pair.values()).ravel(), minlength=len(counts))
+            counts += self._counts(pair)
         shares = np.maximum(counts / counts.sum(), 1e-4)
         weights = shares**-self.options.balance
         scaled: NDArray[np.float32] = (weights / (weights * shares).sum()).astype(np.float32)
         return scaled
+
+    def _counts(self, pair: MaskPair) -> NDArray[Any]:
+        """Pixels of each class. Those of cores and rims are in no table of values."""
+        known = self.contents.get(pair)
+        if known is None or self.coding.of_objects:
+            classes, weights = self.coding.classes(pair.values()).ravel(), None
+        else:
+            classes, weights = self.coding.classes(known.values), known.counts
+        return np.bincount(classes, weights, minlength=len(self.coding.names))
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@ import pytest
 import tifffile
 from PIL import Image
 
+from imgtool.data import mask_pairs
 from imgtool.data.mask_pairs import (
+    COLOR,
     MAX_CLASSES,
     OBJECT_CLASSES,
     Coding,
     check_pairs,
     coding_of,
     find_mask_pairs,
+    read_samples,
 )
 from imgtool.errors import DataError
 
@@ -32,7 +35,8 @@ def pairs_of(data):
 
 def coding(data, *, objects=None, train=slice(None)):
     pairs = pairs_of(data)
-    return coding_of(check_pairs(pairs), pairs[train], objects=objects)
+    values = {pair: found.values for pair, found in check_pairs(pairs).items()}
+    return coding_of(values, pairs[train], objects=objects)
 
 
 def replace_mask(data, name, pixels, *, suffix="png"):
@@ -118,6 +122,21 @@ def test_sizes_that_differ_are_named(data):
         check_pairs(pairs_of(data))
 
 
+def test_contents_of_pairs_are_read_once(data, monkeypatch):
+    replace_mask(data, "b", colored(RED, WHITE))
+    replace_mask(data, "c", np.zeros((6, 8), np.uint8))
+    np.save(data / "images/c.npy", np.zeros((6, 8, 5)))
+    (data / "images/c.png").unlink()
+    read = []
+    monkeypatch.setattr(mask_pairs, "read_samples", lambda path: read.append(path) or read_samples(path))
+    pairs = pairs_of(data)
+    found = check_pairs(pairs)
+    assert sorted(read) == sorted(path for pair in pairs for path in (pair.image, pair.mask))
+    assert [found[pair].channels for pair in pairs] == [1, 1, 5]
+    told = [dict(zip(each.values.tolist(), each.counts.tolist(), strict=True)) for each in found.values()]
+    assert told == [{0: 42, 255: 6}, {0: 32, 255: 8, COLOR + 0xFF0000: 8}, {0: 48}]
+
+
 def test_files_that_cannot_be_read_are_named(data):
     (data / "masks/b.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"masks/b\.png"):
@@ -168,7 +187,7 @@ def test_many_values_are_objects_unless_they_are_told_to_be_classes(data):
     assert found.names == OBJECT_CLASSES
     with pytest.raises(DataError, match=rf"hold 49 values, .*b\.png 48 of them; .* at most {MAX_CLASSES}"):
         coding(data, objects=False)
-    assert coding_of(check_pairs(pairs_of(data)), pairs_of(data)[:1], objects=True).of_objects
+    assert coding(data, objects=True, train=slice(1)).of_objects
 
 
 def test_numbers_of_more_than_sixteen_bits_are_no_colours(data):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from imgtool.data.mask_pairs import OBJECT_CLASSES, Coding, coding_of, find_mask_pairs, numbered
+from imgtool.data.mask_pairs import OBJECT_CLASSES, Coding, check_pairs, coding_of, find_mask_pairs, numbered
 from imgtool.imaging.raster import raster_of
 from imgtool.metrics.masks import average_precision, border_scores, dice
 from imgtool.options import TrainSegmentOptions
@@ -140,6 +140,17 @@ def test_class_weights_are_those_of_the_definition(data):
     weights = examples.class_weights()
     np.testing.assert_allclose(weights, [0.5 / (1 - share), 0.5 / share], rtol=1e-5)
     assert (examples_of(data, balance=0.0)[0].class_weights() == 1).all()
+
+
+@pytest.mark.parametrize("folder", ["masks", "labels"])
+def test_class_weights_are_the_same_from_counts(data, folder, monkeypatch):
+    examples, options = examples_of(data, folder)
+    weights = examples.class_weights()
+    contents = check_pairs(examples.pairs)
+    counted = Examples(examples.pairs, examples.coding, options, channels=1, contents=contents)
+    if folder == "masks":
+        monkeypatch.setattr("imgtool.data.mask_pairs.read_samples", None)  # no file is read
+    assert (counted.class_weights() == weights).all()
 
 
 def test_examples_of_objects(data):
