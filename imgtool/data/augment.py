@@ -103,7 +103,7 @@ def elastic(side: int, *, spacing: int, deviation: float, random: np.random.Gene
 
 
 def sampled(planes: Tensor, grid: Tensor, *, mode: str) -> Tensor:
-    """The crop of (1, C, H, W) planes; what lies outside of the image is mirrored in."""
+    """The crop of (1, C, H, W) planes; what lies outside of the image is mirrored in, the outermost pixel twice."""
     return functional.grid_sample(planes, grid, mode=mode, padding_mode="reflection", align_corners=False)
 
 

@@ -321,7 +321,10 @@ class SegmentTrainee:
         return images, classes, borders
 
     def _crop(self, example: Example, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """One crop of a pair, turned, bent and mirrored at the picture's border as in inference."""
+        """One crop of a pair, turned, bent and mirrored at the picture's border.
+
+        Inference mirrors about the middle of the outermost pixel, crops about its outer edge: they have it twice.
+        """
         options, network = self.options, self.network
         inner = network.output_side(options.crop)
         side = inner + 2 * network.halo

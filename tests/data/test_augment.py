@@ -172,3 +172,9 @@ def test_a_crop_far_larger_than_a_side_is_mirrored_more_than_once():
         rtol=0,
         atol=2e-3,
     )
+
+
+def test_the_outermost_pixel_comes_twice_where_an_image_is_mirrored(planes):
+    found = crop(planes, Placement((0, 10), 0.0, 1.0, False), 6, mode="nearest")
+    row = planes[..., 7:13, :]
+    torch.testing.assert_close(found, torch.cat((row[..., :3].flip(-1), row[..., :3]), dim=-1))

@@ -83,6 +83,10 @@ def test_learns_without_normalisation_and_with_sgd(data, norm):
     assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:8])
 
 
+def test_adam_keeps_decay_apart(data):
+    assert isinstance(trainee_of(data, judged=False).optimizer, torch.optim.AdamW)
+
+
 def test_batch_depends_on_seed_and_number_alone(data):
     first, second = trainee_of(data), trainee_of(data)
     second.batch(3)
