@@ -294,7 +294,7 @@ class TrainSegmentOptions:
     width: int = 16  # channels of the first level; 64 in the paper
     depth: int = 4  # poolings
     norm: bool = True  # batch normalisation; not in the paper
-    optimizer: str = "adam"  # or "sgd", as in the paper
+    optimizer: str = "adam"  # AdamW; or "sgd", as in the paper
     learning_rate: float = 2e-3  # at its height, with a cosine
     momentum: float = 0.99  # of sgd
     weight_decay: float = 1e-4

@@ -181,6 +181,8 @@ def together(*options: Callable[[F], F]) -> Callable[[F], F]:
 def default(options: object, name: str) -> str:
     """The default of an option's field as the help shows it; of a mapping, its names."""
     value = getattr(options, name)
+    if value is None:
+        return "none"
     return ",".join(map(str, value)) if isinstance(value, tuple | dict) else str(value)
 
 

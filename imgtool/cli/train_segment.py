@@ -37,7 +37,9 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 )
 @knob("--batch", type=int, help="Crops in a step.")
 @knob("--crop", type=int, help="Pixels of a crop's side, besides what the network sees around it.")
-@knob("--optimizer", type=click.Choice(["adam", "sgd"]), help="Adam, or SGD with --momentum as in the paper.")
+@knob(
+    "--optimizer", type=click.Choice(["adam", "sgd"]), help="AdamW, or SGD with --momentum as in the paper."
+)
 @knob("--learning-rate", type=float, help="At its height.")
 @knob("--momentum", type=float, help="Of sgd.")
 @knob("--border-weight", type=float, help="Of the gaps between touching objects: w0.")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from imgtool.cli.console import console
 from imgtool.cli.training import Training, Work
-from imgtool.data.mask_pairs import Coding, MaskPair, check_pairs, coding_of, find_mask_pairs
+from imgtool.data.mask_pairs import Coding, MaskPair, PairContents, check_pairs, coding_of, find_mask_pairs
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
 from imgtool.options import TrainSegmentOptions
@@ -24,15 +24,25 @@ def prepare(
     """The data of a run, checked and told about.
 
     Raises:
-        DataError: a pair is not one, or the masks say nothing.
+        DataError: a pair is not one, the masks say nothing, or these are no more the data of the run.
     """
     pairs = find_mask_pairs(data["images"], data["masks"])
     train, held_out = parts(pairs, options.val, options.fold)
-    values = check_pairs(pairs)
+    about: dict[str, Any] = {
+        "pairs": [pair.name for pair in train],
+        "held_out": [pair.name for pair in held_out],
+    }
+    _require_same(about, remembered)
+    contents = check_pairs(pairs)
+    values = {pair: found.values for pair, found in contents.items()}
     coding = coding_of(values, train, objects=options.objects)
+    about["classes"] = list(coding.names)
+    _require_same(about, remembered)
     if options.metric == "v-rand" and len(coding.names) > 2:
         raise OptionError("metric", "v-rand is of masks with two classes", hint="--metric dice or ap")
     told = "objects by number" if coding.of_objects else f"classes {', '.join(coding.names)}"
+    if options.objects is None and coding.values == tuple(range(max(3, len(coding.values)))):
+        told += " (--objects if each number is one object)"
     console.say(f"{len(train)} pairs to train on, {len(held_out)} to choose by; masks hold {told}")
     blank = [pair for pair, found in values.items() if len(found) == 1]
     if blank:
@@ -40,14 +50,35 @@ def prepare(
     metric = metric_of(options, coding)
     if metric == "v-rand":
         _require_cells(held_out, values, coding)
-    channels = _channels(pairs)
-    examples = Examples(train, coding, options, channels=channels)
+    channels = _channels(contents)
+    examples = Examples(train, coding, options, channels=channels, contents=contents)
     judge = (
-        SegmentJudge(Examples(held_out, coding, options, channels=channels), metric, device)
+        SegmentJudge(Examples(held_out, coding, options, channels=channels, beside=examples), metric, device)
         if held_out
         else None
     )
-    return Work(lambda run: SegmentTrainee(examples, options, device=device, judge=judge), metric)
+    return Work(lambda run: SegmentTrainee(examples, options, device=device, judge=judge), metric, about)
+
+
+def _require_same(about: Mapping[str, Any], remembered: Mapping[str, Any]) -> None:
+    """A run goes on with the data that it began with, or its scores would be of pictures that it was trained on.
+
+    Raises:
+        DataError: names the first difference.
+    """
+    if all(remembered.get(key, now) == now for key, now in about.items()):
+        return
+    news = "what is held out"
+    for what, keys in (("pair", ("pairs", "held_out")), ("class", ("classes",))):
+        now = {name for key in keys for name in about.get(key, ())}
+        before = {name for key in keys if key in about for name in remembered.get(key, ())}
+        if now != before:
+            name = min(now ^ before)
+            news = f"the {what} {printable(name)} is {'new' if name in now else 'gone'}"
+            break
+    raise DataError(
+        f"the data of the run changed: {news}", hint="the data as it was, or another run with another -o"
+    )
 
 
 def parts(pairs: Sequence[MaskPair], val: float, fold: int) -> tuple[list[MaskPair], list[MaskPair]]:
@@ -88,17 +119,16 @@ def _require_cells(
             )
 
 
-def _channels(pairs: Sequence[MaskPair]) -> int:
+def _channels(contents: Mapping[MaskPair, PairContents]) -> int:
     """What a network for these images needs: three, if some are in colour.
 
     Raises:
         DataError: names the first that is neither like the others, nor grey.
     """
-    found = {pair: pair.pixels().shape[2] for pair in pairs}
-    most: int = max(found.values())
-    for pair, channels in found.items():
-        if channels not in (1, most):
-            raise DataError(f"{printable(pair.image)} has {channels} channels, others have {most}")
+    most = max(found.channels for found in contents.values())
+    for pair, found in contents.items():
+        if found.channels not in (1, most):
+            raise DataError(f"{printable(pair.image)} has {found.channels} channels, others have {most}")
     return most
 
 

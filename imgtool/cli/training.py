@@ -107,8 +107,8 @@ def go_on(training: Training, path: Path, anew: Mapping[str, Any]) -> int:
         raise DataError(f"{printable(path)}: its options are of another version: {error}") from error
     remembered = run.options if (path / LAST).exists() else {}
     work = _prepared(training, data, options, machine, remembered)
-    if anew:
-        run.options |= {"options": asdict(options), "machine": machine}
+    if anew or not remembered:
+        run.options |= {"options": asdict(options), **work.about, "machine": machine}
         run.save_options()
     return _train(training, run, options, machine, work)
 

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+WORTHWHILE = 4  # times as large as the part of it that a crop needs: then an image is cut
+MARGIN = 2  # pixels round the outermost places, for their neighbours and for rounding
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -100,8 +103,45 @@ def elastic(side: int, *, spacing: int, deviation: float, random: np.random.Gene
 
 
 def sampled(planes: Tensor, grid: Tensor, *, mode: str) -> Tensor:
-    """The crop of (1, C, H, W) planes; what lies outside of the image is mirrored in."""
+    """The crop of (1, C, H, W) planes; what lies outside of the image is mirrored in, the outermost pixel twice."""
     return functional.grid_sample(planes, grid, mode=mode, padding_mode="reflection", align_corners=False)
+
+
+def cut(grid: Tensor, size: tuple[int, int]) -> tuple[tuple[slice, slice], Tensor]:
+    """The part of an image that a grid needs, and the grid within that part: `sampled` finds the same there.
+
+    The same but for rounding: places differ by less than 1e-4 of a pixel, as they do from what was asked for.
+
+    Args:
+        grid: as of `sampling_grid`.
+        size: (height, width) of the image.
+    Returns:
+        Its rows and columns; all of them, and the grid as it is, where there is little to leave out.
+    """
+    places = [
+        ((grid[..., axis].double() + 1) * length - 1) / 2 for axis, length in ((1, size[0]), (0, size[1]))
+    ]
+    rows, columns = (_reach(each, length) for each, length in zip(places, size, strict=True))
+    part = (rows.stop - rows.start, columns.stop - columns.start)
+    if WORTHWHILE * part[0] * part[1] > size[0] * size[1]:
+        return (slice(0, size[0]), slice(0, size[1])), grid
+    y, x = (
+        (2 * (each - begin) + 1) / length - 1
+        for each, begin, length in zip(places, (rows.start, columns.start), part, strict=True)
+    )
+    return (rows, columns), torch.stack((x, y), dim=-1).float()
+
+
+def _reach(places: Tensor, length: int) -> slice:
+    """The pixels of one side that are needed, those that are mirrored over its ends among them."""
+    low, high = math.floor(float(places.min())) - MARGIN, math.ceil(float(places.max())) + MARGIN
+    if low < 0 and high >= length:
+        return slice(0, length)
+    if low < 0:
+        high = max(high, -low)
+    elif high >= length:
+        low = min(low, 2 * length - high - 2)
+    return slice(max(0, low), min(length, high + 1))
 
 
 def inside(grid: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtool.data.boundaries import find_truth, read_consensus
+from imgtool.data.kept import Kept
 from imgtool.errors import BadImage, DataError
 from imgtool.files import printable
 from imgtool.imaging.io import read_picture
@@ -38,20 +38,12 @@ class EdgePair:
         Raises:
             DataError: one of them cannot be read, or their sizes differ.
         """
-        if self in _kept:
-            _kept.move_to_end(self)
-            return _kept[self]
-        read = _kept[self] = _read(self)
-        while len(_kept) > 1 and sum(map(_bytes, _kept.values())) > KEPT_BYTES:
-            _kept.popitem(last=False)
-        return read
+        return _kept.get(self, lambda: _read(self))
 
 
-_kept: OrderedDict[EdgePair, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = OrderedDict()  # the newest last
-
-
-def _bytes(pair: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> int:
-    return pair[0].nbytes + pair[1].nbytes
+_kept: Kept[EdgePair, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = Kept(
+    KEPT_BYTES, lambda pair: pair[0].nbytes + pair[1].nbytes
+)
 
 
 def _read(pair: EdgePair) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

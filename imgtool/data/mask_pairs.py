@@ -15,9 +15,12 @@ from imgtool.files import printable
 from imgtool.imaging.io import MAX_PIXELS
 from imgtool.imaging.raster_files import ARRAYS, TIFFS, open_raster
 
-SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".webp", ".ppm", *TIFFS, *ARRAYS)
+LOSSY = (".jpg", ".jpeg", ".webp")
+SUFFIXES = (".png", ".bmp", ".ppm", *LOSSY, *TIFFS, *ARRAYS)
 MASK_ENDINGS = ("", "_mask", "_label", "_labels")  # after the image's name
 MAX_CLASSES = 32
+LOOKED_AT = 3  # masks, to tell numbers of objects from greys
+OBJECTS_HINT = "save masks without smoothing or JPEG, or --objects if each value is one object"
 # What a network learns of objects that have a number each: the rim keeps those that touch apart.
 OBJECT_CLASSES = ("background", "core", "rim")
 RIM_PX = 2
@@ -112,9 +115,11 @@ def find_mask_pairs(images: Path, masks: Path) -> list[MaskPair]:
     `images/NAME.png` goes with `masks/NAME.tif` or `masks/NAME_mask.png`.
 
     Raises:
-        DataError: a folder that is not there, a file without its partner.
+        DataError: a folder that is not there, a file without its partner, or that is its own partner.
     """
     photos, truths = _files(images, "images"), _files(masks, "masks")
+    if images.samefile(masks):
+        raise DataError(f"{printable(images)} is given for images and for masks, expected a folder of each")
     pairs, used = [], set()
     for name, path in sorted(photos.items()):
         ending = next((ending for ending in MASK_ENDINGS if name + ending in truths), None)
@@ -128,6 +133,9 @@ def find_mask_pairs(images: Path, masks: Path) -> list[MaskPair]:
     if alone:
         more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
         raise DataError(f"{printable(truths[alone[0]])} has no image of the same name{more}")
+    for pair in pairs:
+        if pair.image.exists() and pair.mask.exists() and pair.image.samefile(pair.mask):
+            raise DataError(f"{printable(pair.image)} and its mask {printable(pair.mask)} are one file")
     return pairs
 
 
@@ -182,10 +190,10 @@ class Coding:
         found: NDArray[np.uint8] = np.searchsorted(self.values, values).astype(np.uint8)
         return found
 
-    def objects(self, values: NDArray[np.int64]) -> NDArray[Any]:
+    def objects(self, values: NDArray[np.int64]) -> NDArray[np.int32]:
         """What the gaps between are kept open: numbered objects, or connected regions of all but the first class."""
         if self.of_objects:
-            return np.where(values > 0, values, 0)
+            return numbered(np.maximum(values, 0)).astype(np.int32)
         from scipy import ndimage
 
         objects = np.zeros(values.shape, np.int32)
@@ -221,13 +229,28 @@ def _of_objects(values: NDArray[np.int64]) -> NDArray[np.uint8]:
     return np.where(inside, np.where(core, 1, 2), 0).astype(np.uint8)
 
 
-def check_pairs(pairs: Iterable[MaskPair]) -> Mapping[MaskPair, NDArray[np.int64]]:
-    """The distinct values of each pair's mask; each file is read once, so that what is wrong is named now.
+@dataclass(frozen=True, eq=False)
+class PairContents:
+    """What a pair holds.
+
+    Attributes:
+        channels: of its image.
+        values: distinct ones of its mask, rising.
+        counts: pixels of each.
+    """
+
+    channels: int
+    values: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
+def check_pairs(pairs: Iterable[MaskPair]) -> Mapping[MaskPair, PairContents]:
+    """What each pair holds; each file is read once, so that what is wrong is named now.
 
     Raises:
         DataError: a pair that cannot be read, or whose sizes differ.
     """
-    found: dict[MaskPair, NDArray[np.int64]] = {}
+    found: dict[MaskPair, PairContents] = {}
     for pair in pairs:
         pixels, values = pair.pixels(), pair.values()
         if pixels.shape[:2] != values.shape:
@@ -235,7 +258,7 @@ def check_pairs(pairs: Iterable[MaskPair]) -> Mapping[MaskPair, NDArray[np.int64
             raise DataError(
                 f"{printable(pair.image)} is {sizes[0]}, its mask {printable(pair.mask)} is {sizes[1]}"
             )
-        found[pair] = np.unique(values)
+        found[pair] = PairContents(pixels.shape[2], *np.unique(values, return_counts=True))
     return found
 
 
@@ -245,7 +268,7 @@ def coding_of(
     """What the masks' values mean.
 
     Args:
-        values: what `check_pairs` found.
+        values: distinct ones of each pair's mask, rising.
         train: the pairs to train on; the others must not hold a class that these lack.
         objects: whether each value is an object of its own; None to guess by how many there are.
     Raises:
@@ -257,14 +280,19 @@ def coding_of(
         raise DataError(
             f"all {len(train)} masks hold the value {known[0]} alone; expected two or more, such as 0 and 255"
         )
-    if objects or (objects is None and len(known) > MAX_CLASSES and not colored):
+    if objects:
+        return Coding(())
+    if objects is None:
+        _require_exact(values, known)
+    if objects is None and len(known) > MAX_CLASSES and not colored:
+        _require_objects(values, train)
         return Coding(())
     if len(known) > MAX_CLASSES:
         first = max(train, key=lambda pair: len(values[pair]))
         raise DataError(
             f"masks hold {len(known)} values, {printable(first.mask)} {len(values[first])} of them; "
             f"classes are at most {MAX_CLASSES}",
-            hint="save masks without smoothing or JPEG, or --objects if each value is one object",
+            hint=OBJECTS_HINT,
         )
     for pair, held in values.items():
         new = np.setdiff1d(held, known)
@@ -274,3 +302,52 @@ def coding_of(
                 f"{printable(pair.mask)} is held out and has the value {told}, which no mask to train on has"
             )
     return Coding(tuple(int(value) for value in known), colored)
+
+
+def _require_exact(values: Mapping[MaskPair, NDArray[np.int64]], known: NDArray[np.int64]) -> None:
+    """Lossy compression makes values of its own, and two are the least that masks need.
+
+    Raises:
+        DataError: names a mask that may hold such.
+    """
+    for pair, held in values.items():
+        if pair.mask.suffix.lower() in LOSSY and len(held) > 2:
+            more = "" if len(known) > MAX_CLASSES else ", --classes if it is a class"
+            raise DataError(
+                f"{printable(pair.mask)} holds {len(held)} values, and its compression may have made them",
+                hint=OBJECTS_HINT + more,
+            )
+
+
+def _require_objects(values: Mapping[MaskPair, NDArray[np.int64]], train: Sequence[MaskPair]) -> None:
+    """Many values may be numbers of objects, or greys: those of smooth edges lie in lines and crumbs.
+
+    Raises:
+        DataError: names a mask whose values are mostly fragments.
+    """
+    looked_at = sorted(train, key=lambda pair: -len(values[pair]))[:LOOKED_AT]
+    count = sum(int(np.count_nonzero(values[pair] > 0)) for pair in looked_at)
+    fragments = count - sum(_whole_objects(pair.values()) for pair in looked_at)
+    if 2 * fragments > count:
+        first = looked_at[0]
+        raise DataError(
+            "masks hold too many values for classes, and most are no objects but fragments: "
+            f"{printable(first.mask)} holds {len(values[first])}",
+            hint=OBJECTS_HINT,
+        )
+
+
+def _whole_objects(values: NDArray[np.int64]) -> int:
+    """How many values above 0 are one connected region each, with a square of 3x3 pixels in it."""
+    from scipy import ndimage
+
+    labels = numbered(np.maximum(values, 0))
+    whole = 0
+    for number, place in enumerate(ndimage.find_objects(labels), start=1):
+        inside = labels[place] == number
+        if (
+            ndimage.label(inside, np.ones((3, 3)))[1] == 1
+            and ndimage.binary_erosion(inside, np.ones((3, 3))).any()
+        ):
+            whole += 1
+    return whole

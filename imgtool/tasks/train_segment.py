@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from imgtool.data.augment import elastic, random_placement, sampled, sampling_grid
-from imgtool.data.mask_pairs import Coding, MaskPair, numbered
+from imgtool.data.augment import cut, elastic, random_placement, sampled, sampling_grid
+from imgtool.data.kept import Kept
+from imgtool.data.mask_pairs import Coding, MaskPair, PairContents, numbered
 from imgtool.imaging.overlay import overlay
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.raster import raster_of
 from imgtool.losses.masks import border_weights, weighted_cross_entropy
-from imgtool.metrics.masks import average_precision, border_scores, dice
+from imgtool.metrics.masks import THRESHOLDS as BORDER_THRESHOLDS
+from imgtool.metrics.masks import average_precision, best_borders, border_table, dice
 from imgtool.nn.unet import UNet
 from imgtool.options import SegmentOptions, TrainSegmentOptions
 from imgtool.runtime.checkpoints import packed
@@ -36,12 +37,16 @@ from imgtool.tasks.segment import (
 from imgtool.training.average import MovingAverage
 from imgtool.training.schedules import warm_cosine
 
-KEPT = 1024  # pairs whose weight maps stay in memory
+KEPT_BYTES = 2 << 30  # of pairs that stay in memory with their weight maps
 JUDGED = 40  # pictures: enough to choose by, few enough to be looked at often
 SHOWN = 4  # of them, as samples: the worst
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 OBJECT_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 VIEW_TILE = 512
+
+
+# The scores of one picture at each threshold: those of its borders, or by the metric of the run and by Dice.
+Table = Sequence[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +58,19 @@ class Example:
         scale: by which they are reduced.
         classes: (H, W) uint8.
         borders: (H, W) float16, the weights that keep gaps open.
-        objects: (H, W), what these are between.
+        objects: (H, W) int32, what these are between.
     """
 
     pixels: NDArray[Any]
     scale: Scale
     classes: NDArray[np.uint8]
     borders: NDArray[np.float16]
-    objects: NDArray[Any]
+    objects: NDArray[np.int32]
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+        return sum(each.nbytes for each in (self.pixels, self.classes, self.borders, self.objects))
 
 
 class Examples:
@@ -71,22 +81,35 @@ class Examples:
         coding: of the masks.
         options: see `TrainSegmentOptions`.
         channels: of the network; images are seen with so many.
+        contents: what `check_pairs` found in these pairs, so that their masks need not be read to be counted.
+        beside: others of the same kind, to share the memory with.
     """
 
     def __init__(
-        self, pairs: Sequence[MaskPair], coding: Coding, options: TrainSegmentOptions, *, channels: int
+        self,
+        pairs: Sequence[MaskPair],
+        coding: Coding,
+        options: TrainSegmentOptions,
+        *,
+        channels: int,
+        contents: Mapping[MaskPair, PairContents] | None = None,
+        beside: Examples | None = None,
     ) -> None:
+        self.contents = contents or {}
         self.pairs, self.coding, self.options, self.channels = pairs, coding, options, channels
-        self._made = lru_cache(maxsize=KEPT)(self._make)
+        self.kept: Kept[MaskPair, Example] = (
+            beside.kept if beside else Kept(KEPT_BYTES, lambda made: made.nbytes)
+        )
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Example:
-        return self._made(index)
+        pair = self.pairs[index]
+        return self.kept.get(pair, lambda: self._make(pair))
 
-    def _make(self, index: int) -> Example:
-        pair, options = self.pairs[index], self.options
+    def _make(self, pair: MaskPair) -> Example:
+        options = self.options
         raster = raster_of(pair.pixels()).with_channels(self.channels)
         pixels, values = raster.whole(), pair.values()
         objects = self.coding.objects(values)
@@ -103,11 +126,20 @@ class Examples:
         """w_c: what a pixel of each class weighs, of mean 1 over all pixels."""
         counts = np.zeros(len(self.coding.names))
         for pair in self.pairs:
-            counts += np.bincount(self.coding.classes(pair.values()).ravel(), minlength=len(counts))
+            counts += self._counts(pair)
         shares = np.maximum(counts / counts.sum(), 1e-4)
         weights = shares**-self.options.balance
         scaled: NDArray[np.float32] = (weights / (weights * shares).sum()).astype(np.float32)
         return scaled
+
+    def _counts(self, pair: MaskPair) -> NDArray[Any]:
+        """Pixels of each class. Those of cores and rims are in no table of values."""
+        known = self.contents.get(pair)
+        if known is None or self.coding.of_objects:
+            classes, weights = self.coding.classes(pair.values()).ravel(), None
+        else:
+            classes, weights = self.coding.classes(known.values), known.counts
+        return np.bincount(classes, weights, minlength=len(self.coding.names))
 
 
 @dataclass(frozen=True)
@@ -139,19 +171,22 @@ class SegmentJudge:
     def __init__(self, examples: Examples, metric: str, device: Device) -> None:
         chosen = np.linspace(0, len(examples) - 1, min(JUDGED, len(examples))).round().astype(int)
         self.examples, self.chosen, self.metric, self.device = examples, list(chosen), metric, device
-        self.seen: list[Probabilities] = []
+        self.seen: list[NDArray[np.float16]] = []  # the foreground of each picture, to be looked at
         self.newest: Judgement | None = None
 
     def __call__(self, network: UNet) -> dict[str, float]:
         """The score by the metric first, then that of the other statistics, the threshold and more."""
+        self.seen = []  # the old go before the new come
         found = []
         for probes in (False, True) if network.norm else (False,):
             segmenter = self.segmenter(network, probes=probes)
-            seen = [
-                probabilities(raster_of(self.examples[index].pixels), segmenter, tile=VIEW_TILE)
-                for index in self.chosen
-            ]
-            found.append((self._judged(seen, probes), seen))
+            tables, seen = [], []
+            for index in self.chosen:
+                raster = raster_of(self.examples[index].pixels)
+                new = probabilities(raster, segmenter, tile=VIEW_TILE)
+                tables.append(self._table(new, self.examples[index]))
+                seen.append(foreground(new).astype(np.float16))
+            found.append((self._judged(tables, probes), seen))
         self.newest, self.seen = max(found, key=lambda pair: pair[0].score)
         scores = {self.metric: self.newest.score, "threshold": self.newest.threshold, **self.newest.details}
         if len(found) > 1:
@@ -163,36 +198,42 @@ class SegmentJudge:
         coding = self.examples.coding
         return Segmenter(network, self.device.dtype, coding.names, threshold, coding.of_objects, probes)
 
-    def _judged(self, seen: Sequence[Probabilities], probes: bool) -> Judgement:
-        truths = [self.examples[index] for index in self.chosen]
+    def _table(self, seen: Probabilities, truth: Example) -> Table:
+        """The scores of one picture at each threshold, so that its probabilities can go."""
+        front = foreground(seen)
         if self.metric == "v-rand":
-            scores = border_scores([foreground(each) for each in seen], [truth.objects for truth in truths])
+            return border_table(front, truth.objects, BORDER_THRESHOLDS)
+        scores = [dice(front >= threshold, truth.classes > 0) for threshold in self._thresholds()]
+        if self.metric == "dice":
+            return [(score, score) for score in scores]
+        objects, real = self.examples.coding.of_objects, numbered(truth.objects)
+        return [
+            (
+                average_precision(
+                    instances_of(seen, threshold, objects=objects, min_area=SegmentOptions.min_area), real
+                ),
+                score,
+            )
+            for threshold, score in zip(self._thresholds(), scores, strict=True)
+        ]
+
+    def _thresholds(self) -> tuple[float, ...]:
+        return OBJECT_THRESHOLDS if self.metric == "ap" else THRESHOLDS
+
+    def _judged(self, tables: Sequence[Table], probes: bool) -> Judgement:
+        if self.metric == "v-rand":
+            scores = best_borders(tables, BORDER_THRESHOLDS)
             details = {"v-info": scores.info, "v-rand at 0.5": scores.rand_at_half}
             # V-Rand jumps where two large cells merge; over a few pictures V-Info tells the better threshold.
             return Judgement(scores.rand, scores.info_threshold, probes, details)
-        thresholds = OBJECT_THRESHOLDS if self.metric == "ap" else THRESHOLDS
-        scores_at = [
-            np.mean([self._score(*each, threshold) for each in zip(seen, truths, strict=True)])
-            for threshold in thresholds
+        thresholds = self._thresholds()
+        means = [
+            [np.mean(scores) for scores in zip(*(table[at] for table in tables), strict=True)]
+            for at in range(len(thresholds))
         ]
-        best = int(np.argmax(scores_at))
-        details = {} if self.metric == "dice" else {"dice": self._dice(seen, truths, thresholds[best])}
-        return Judgement(float(scores_at[best]), thresholds[best], probes, details)
-
-    def _score(self, seen: Probabilities, truth: Example, threshold: float) -> float:
-        if self.metric == "dice":
-            return dice(foreground(seen) >= threshold, truth.classes > 0)
-        objects = self.examples.coding.of_objects
-        return average_precision(
-            instances_of(seen, threshold, objects=objects, min_area=SegmentOptions.min_area),
-            numbered(truth.objects),
-        )
-
-    def _dice(self, seen: Sequence[Probabilities], truths: Sequence[Example], threshold: float) -> float:
-        pairs = zip(seen, truths, strict=True)
-        return float(
-            np.mean([dice(foreground(each) >= threshold, truth.classes > 0) for each, truth in pairs])
-        )
+        best = int(np.argmax([mean[0] for mean in means]))
+        details = {} if self.metric == "dice" else {"dice": float(means[best][1])}
+        return Judgement(float(means[best][0]), thresholds[best], probes, details)
 
     def samples(self) -> dict[str, Picture]:
         """The worst of the pictures: beside each the probability, and where it is wrong in red."""
@@ -200,14 +241,14 @@ class SegmentJudge:
             return {}
         truths = [self.examples[index] for index in self.chosen]
         wrong = [
-            (foreground(each) >= self.newest.threshold) != (truth.classes > 0)
+            (each >= self.newest.threshold) != (truth.classes > 0)
             for each, truth in zip(self.seen, truths, strict=True)
         ]
         order = sorted(range(len(wrong)), key=lambda at: -float(wrong[at].mean()))[:SHOWN]
         found = {}
         for place, at in enumerate(order, start=1):
             photo = truths[at].scale.viewable(truths[at].pixels)
-            gray = Picture.gray(np.rint(foreground(self.seen[at]) * 255).astype(np.uint8)).pixels
+            gray = Picture.gray(np.rint(self.seen[at].astype(np.float32) * 255).astype(np.uint8)).pixels
             marked = overlay(photo, wrong[at].astype(np.float32))
             found[f"worst-{place}"] = Picture(np.hstack([photo, gray, marked]))
         return found
@@ -280,7 +321,10 @@ class SegmentTrainee:
         return images, classes, borders
 
     def _crop(self, example: Example, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """One crop of a pair, turned, bent and mirrored at the picture's border as in inference."""
+        """One crop of a pair, turned, bent and mirrored at the picture's border.
+
+        Inference mirrors about the middle of the outermost pixel, crops about its outer edge: they have it twice.
+        """
         options, network = self.options, self.network
         inner = network.output_side(options.crop)
         side = inner + 2 * network.halo
@@ -291,12 +335,13 @@ class SegmentTrainee:
         )
         bend = elastic(side, spacing=options.elastic_spacing, deviation=options.elastic, random=random)
         grid = sampling_grid(placement, (height, width), side, bend=bend)
-        image = recolored(sampled(example.scale(example.pixels), grid, mode="bilinear"), options, random)
+        place, grid = cut(grid, (height, width))
+        image = sampled(example.scale(example.pixels[place]), grid, mode="bilinear")
         middle = grid[:, network.halo : network.halo + inner, network.halo : network.halo + inner]
-        classes = torch.from_numpy(example.classes).float()[None, None]
-        borders = torch.from_numpy(example.borders).float()[None, None]
+        classes = torch.from_numpy(example.classes[place]).float()[None, None]
+        borders = torch.from_numpy(example.borders[place]).float()[None, None]
         return (
-            image,
+            recolored(image, options, random),
             sampled(classes, middle, mode="nearest")[:, 0].long(),
             sampled(borders, middle, mode="bilinear")[:, 0],
         )

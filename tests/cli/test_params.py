@@ -3,6 +3,7 @@ import pytest
 
 from imgtool.cli import params
 from imgtool.cli.batch import FORMATS
+from imgtool.options import TrainSegmentOptions
 
 
 @pytest.mark.parametrize(
@@ -79,3 +80,13 @@ def test_values_can_be_typed_again():
     assert params.typed(option, {"a": 0.5}) == ["--x-y=a:0.5"]
     with pytest.raises(TypeError):
         params.typed(option, [[1]])
+
+
+def test_a_default_of_nothing_is_told_in_words():
+    assert params.default(TrainSegmentOptions(), "patience") == "none"
+    assert params.default(TrainSegmentOptions(), "fold") == "0"
+    from imgtool.cli.train_segment import train_segment_command
+
+    told = train_segment_command.get_help(click.Context(train_segment_command))
+    assert "None" not in told
+    assert "AdamW, or SGD" in told

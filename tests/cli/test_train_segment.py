@@ -156,6 +156,17 @@ def test_numbered_objects(train, data):
     assert (about["classes"], about["objects"]) == (["background", "core", "rim"], True)
 
 
+def test_small_numbers_may_be_objects_and_that_is_told(train, data):
+    for path in (data / "masks").iterdir():
+        mask = np.asarray(Image.open(path)) // 255
+        mask[30:36, 3:9] = 2
+        Image.fromarray(mask).save(path)
+    result = train("images", "masks", "-o", "run", *QUICK)
+    assert "masks hold classes 0, 1, 2 (--objects if each number is one object)" in result.stderr
+    result = train("images", "masks", "-o", "sure", *QUICK, "--classes")
+    assert "masks hold classes 0, 1, 2\n" in result.stderr
+
+
 def test_colour_and_grey_pictures_go_together(train, data):
     pixels = np.asarray(Image.open(data / "images/b.png").convert("RGB")) // (1, 2, 3)
     Image.fromarray(pixels.astype(np.uint8)).save(data / "images/b.png")
@@ -268,3 +279,41 @@ def test_data_that_is_gone_is_named_on_resume(train, data):
     result = train("-o", "run", "--resume", "--steps", "8")
     assert result.code == 1
     assert "b.png has no mask" in result.error
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda data: twin(data, "c", "f"), "the pair f is new"),
+        (
+            lambda data: [(data / kind / "b.png").unlink() for kind in ("images", "masks")],
+            "the pair b is gone",
+        ),
+        (lambda data: Image.new("L", (44, 40), 7).save(data / "masks/a.png"), "the class 7 is new"),
+    ],
+)
+def test_data_that_changed_is_refused_on_resume(train, data, change, words):
+    train("images", "masks", "-o", "run", *QUICK)
+    before = (data / "run/options.json").read_bytes()
+    change(data)
+    result = train("-o", "run", "--resume", "--steps", "8")
+    assert result.code == 1
+    assert result.stderr.splitlines()[-1].count("the data of the run changed") == 1
+    assert words in result.error
+    assert (data / "run/options.json").read_bytes() == before
+
+
+def twin(data, name, other):
+    for kind in ("images", "masks"):
+        (data / kind / f"{other}.png").write_bytes((data / kind / f"{name}.png").read_bytes())
+
+
+def test_a_run_without_a_checkpoint_takes_the_data_as_they_are(train, data):
+    train("images", "masks", "-o", "run", *QUICK)
+    (data / "run/checkpoints/last.pt").unlink()
+    twin(data, "c", "f")
+    assert train("-o", "run", "--resume").code == 0
+    about = json.loads((data / "run/options.json").read_text())
+    assert (about["pairs"], about["held_out"]) == (list("abcde"), ["f"])
+    assert about["classes"] == ["0", "255"]
+    assert train("-o", "run", "--resume", "--steps", "6").code == 0

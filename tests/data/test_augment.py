@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from imgtool.data.augment import Placement, elastic, inside, random_placement, sampled, sampling_grid
+from imgtool.data.augment import Placement, cut, elastic, inside, random_placement, sampled, sampling_grid
 
 
 def crop(planes, placement, side, mode="bilinear"):
@@ -118,3 +118,63 @@ def test_elastic_depends_on_its_numbers_alone():
     )
     assert torch.equal(first, second)
     assert not elastic(20, spacing=8, deviation=0, random=np.random.default_rng(3)).any()
+
+
+@pytest.mark.parametrize("size", [(300, 420), (700, 90), (90, 700)])
+def test_an_image_that_is_cut_gives_the_same_crops(size):
+    """Wherever the crop lies, over the border and mirrored too."""
+    random = np.random.default_rng(0)
+    planes = torch.rand(1, 2, *size, generator=torch.Generator().manual_seed(0))
+    classes = torch.randint(0, 9, (1, 1, *size), generator=torch.Generator().manual_seed(1)).float()
+    smaller, differ = 0, 0
+    for number in range(80):
+        center = (
+            (random.uniform(0, size[1]), random.uniform(0, size[0]))
+            if number % 2
+            else (random.choice((0, size[1])), random.choice((0, size[0])))
+        )
+        placement = Placement(center, random.uniform(0, 7), random.choice((0.8, 1.25)), bool(number % 3))
+        bend = elastic(40, spacing=32, deviation=4, random=random)
+        grid = sampling_grid(placement, size, 40, bend=bend)
+        (rows, columns), within = cut(grid, size)
+        smaller += (rows.stop - rows.start) * (columns.stop - columns.start) * 4 <= size[0] * size[1]
+        part = planes[..., rows, columns]
+        torch.testing.assert_close(
+            sampled(part, within, mode="bilinear"),
+            sampled(planes, grid, mode="bilinear"),
+            rtol=0,
+            atol=2e-4,
+        )
+        part = classes[..., rows, columns]
+        others = sampled(part, within, mode="nearest") != sampled(classes, grid, mode="nearest")
+        differ += int(others.sum())
+    assert differ < 12  # of 128000: places half-way between two pixels, but for rounding
+    assert smaller > 60
+
+
+def test_an_image_not_much_larger_than_its_crop_stays_whole(planes):
+    grid = sampling_grid(Placement((12, 9), 0.0, 1.0, False), (20, 30), 12)
+    place, same = cut(grid, (20, 30))
+    assert place == (slice(0, 20), slice(0, 30))
+    assert same is grid
+
+
+def test_a_crop_far_larger_than_a_side_is_mirrored_more_than_once():
+    size = (6, 4000)
+    planes = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(0))
+    grid = sampling_grid(Placement((3990.0, 3.0), 0.3, 1.0, False), size, 60)
+    (rows, columns), within = cut(grid, size)
+    assert (rows, columns.stop) == (slice(0, 6), 4000)
+    assert columns.start > 3900
+    torch.testing.assert_close(
+        sampled(planes[..., rows, columns], within, mode="bilinear"),
+        sampled(planes, grid, mode="bilinear"),
+        rtol=0,
+        atol=2e-3,
+    )
+
+
+def test_the_outermost_pixel_comes_twice_where_an_image_is_mirrored(planes):
+    found = crop(planes, Placement((0, 10), 0.0, 1.0, False), 6, mode="nearest")
+    row = planes[..., 7:13, :]
+    torch.testing.assert_close(found, torch.cat((row[..., :3].flip(-1), row[..., :3]), dim=-1))

@@ -31,7 +31,7 @@ def test_memory_holds_the_newest_pairs_that_fit(tmp_path, monkeypatch, room, kep
         Image.new("RGB", (8, 6)).save(tmp_path / f"{name}.png")
     pairs = [EdgePair(tmp_path / f"{name}.png", tmp_path / f"{name}.png") for name in "abcd"]
     edge_pairs._kept.clear()
-    monkeypatch.setattr(edge_pairs, "KEPT_BYTES", room * 8 * 6 * 4)
+    monkeypatch.setattr(edge_pairs._kept, "room", room * 8 * 6 * 4)
     first = [pair.read()[0] for pair in pairs]
     assert [pair.name for pair in edge_pairs._kept] == kept
     assert pairs[-1].read()[0] is first[-1]

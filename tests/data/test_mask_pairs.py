@@ -3,13 +3,16 @@ import pytest
 import tifffile
 from PIL import Image
 
+from imgtool.data import mask_pairs
 from imgtool.data.mask_pairs import (
+    COLOR,
     MAX_CLASSES,
     OBJECT_CLASSES,
     Coding,
     check_pairs,
     coding_of,
     find_mask_pairs,
+    read_samples,
 )
 from imgtool.errors import DataError
 
@@ -32,7 +35,8 @@ def pairs_of(data):
 
 def coding(data, *, objects=None, train=slice(None)):
     pairs = pairs_of(data)
-    return coding_of(check_pairs(pairs), pairs[train], objects=objects)
+    values = {pair: found.values for pair, found in check_pairs(pairs).items()}
+    return coding_of(values, pairs[train], objects=objects)
 
 
 def replace_mask(data, name, pixels, *, suffix="png"):
@@ -101,10 +105,36 @@ def test_folders_that_are_not_there_or_empty(data):
         find_mask_pairs(data / "images", data / "masks/a.png")
 
 
+def test_a_picture_is_not_its_own_mask(data):
+    (data / "again").symlink_to(data / "images")
+    for masks in ("images", "again", "masks/../images"):
+        with pytest.raises(DataError, match="is given for images and for masks"):
+            find_mask_pairs(data / "images", data / masks)
+    (data / "masks/b.png").unlink()
+    (data / "masks/b.png").symlink_to(data / "images/b.png")
+    with pytest.raises(DataError, match=r"images/b\.png and its mask .*masks/b\.png are one file"):
+        pairs_of(data)
+
+
 def test_sizes_that_differ_are_named(data):
     replace_mask(data, "b", np.zeros((6, 9), np.uint8))
     with pytest.raises(DataError, match=r"images/b\.png is 8x6, its mask .*masks/b\.png is 9x6"):
         check_pairs(pairs_of(data))
+
+
+def test_contents_of_pairs_are_read_once(data, monkeypatch):
+    replace_mask(data, "b", colored(RED, WHITE))
+    replace_mask(data, "c", np.zeros((6, 8), np.uint8))
+    np.save(data / "images/c.npy", np.zeros((6, 8, 5)))
+    (data / "images/c.png").unlink()
+    read = []
+    monkeypatch.setattr(mask_pairs, "read_samples", lambda path: read.append(path) or read_samples(path))
+    pairs = pairs_of(data)
+    found = check_pairs(pairs)
+    assert sorted(read) == sorted(path for pair in pairs for path in (pair.image, pair.mask))
+    assert [found[pair].channels for pair in pairs] == [1, 1, 5]
+    told = [dict(zip(each.values.tolist(), each.counts.tolist(), strict=True)) for each in found.values()]
+    assert told == [{0: 42, 255: 6}, {0: 32, 255: 8, COLOR + 0xFF0000: 8}, {0: 48}]
 
 
 def test_files_that_cannot_be_read_are_named(data):
@@ -144,18 +174,25 @@ def test_one_value_teaches_nothing(data):
         coding(data)
 
 
+def blocks(count, side=4):
+    """Numbered squares from 0 on."""
+    return np.kron(np.arange(count, dtype=np.uint32).reshape(-1, 8), np.ones((side, side), np.uint32))
+
+
 def test_many_values_are_objects_unless_they_are_told_to_be_classes(data):
-    replace_mask(data, "b", np.arange(48, dtype=np.uint8).reshape(6, 8))
+    replace_mask(data, "b", blocks(48).astype(np.uint8))
+    Image.new("L", (32, 24)).save(data / "images/b.png")
     found = coding(data)
     assert found.of_objects
     assert found.names == OBJECT_CLASSES
     with pytest.raises(DataError, match=rf"hold 49 values, .*b\.png 48 of them; .* at most {MAX_CLASSES}"):
         coding(data, objects=False)
-    assert coding_of(check_pairs(pairs_of(data)), pairs_of(data)[:1], objects=True).of_objects
+    assert coding(data, objects=True, train=slice(1)).of_objects
 
 
 def test_numbers_of_more_than_sixteen_bits_are_no_colours(data):
-    replace_mask(data, "b", np.arange(48, dtype=np.uint32).reshape(6, 8) * 2000, suffix="npy")
+    replace_mask(data, "b", blocks(48) * 2000, suffix="npy")
+    Image.new("L", (32, 24)).save(data / "images/b.png")
     assert coding(data).of_objects
 
 
@@ -289,3 +326,61 @@ def test_objects_of_classes_are_their_regions():
     assert len(np.unique(objects[values == 9])) == 1
     assert ((objects > 0) == (values > 0)).all()
     assert not set(np.unique(objects[values == 7])) & set(np.unique(objects[values == 9]))
+
+
+def smoothed(side=96):
+    """A picture of discs whose edges are soft."""
+    y, x = np.mgrid[:side, :side]
+    mask = np.zeros((side, side))
+    for row, column in ((30, 30), (64, 70), (20, 76)):
+        mask = np.maximum(mask, np.clip((16 - np.hypot(y - row, x - column)) / 5, 0, 1))
+    return np.rint(mask * 255).astype(np.uint8)
+
+
+def shaded(side=96):
+    """Broad stripes, each of one grey and one pixel."""
+    return np.tile(np.arange(side, dtype=np.uint8), (side, 1))
+
+
+def noisy(side=96):
+    return np.random.default_rng(0).integers(0, 256, (side, side), np.uint8)
+
+
+@pytest.mark.parametrize("picture", [smoothed, shaded, noisy])
+def test_greys_are_no_numbers_of_objects(data, picture):
+    replace_mask(data, "b", picture())
+    with pytest.raises(DataError, match=r"no objects but fragments: .*b\.png holds \d+") as raised:
+        coding_of_masks(data)
+    assert "--objects if each value is one object" in raised.value.hint
+    assert coding_of_masks(data, objects=True).of_objects
+
+
+def coding_of_masks(data, *, objects=None):
+    """Whatever the sizes of the images."""
+    pairs = pairs_of(data)
+    return coding_of({pair: np.unique(pair.values()) for pair in pairs}, pairs, objects=objects)
+
+
+def test_objects_may_be_cut_in_two_or_be_small_if_most_are_not(data):
+    labels = blocks(48).astype(np.uint8)
+    labels[:, 8:10] = 0  # cuts some
+    labels[0, 20] = 255
+    replace_mask(data, "b", labels)
+    assert coding_of_masks(data).of_objects
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp"])
+def test_lossy_masks_are_refused_unless_they_are_told_to_be_right(data, suffix):
+    y, x = np.mgrid[:96, :96]
+    replace_mask(data, "b", np.uint8(255) * (np.hypot(y - 40, x - 50) < 30), suffix=suffix)
+    held = np.unique(pairs_of(data)[1].values())
+    assert len(held) > 2
+    with pytest.raises(
+        DataError, match=rf"b\.{suffix} holds {len(held)} values, and its compression"
+    ) as raised:
+        coding_of_masks(data)
+    assert "without smoothing or JPEG" in raised.value.hint
+    assert coding_of_masks(data, objects=True).of_objects
+    (data / f"masks/b.{suffix}").unlink()
+    replace_mask(data, "b", np.full((6, 8), 255, np.uint8), suffix=suffix)
+    assert coding_of_masks(data).names == ("0", "255")  # nothing is made of one colour

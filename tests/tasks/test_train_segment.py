@@ -1,19 +1,29 @@
 import io
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from imgtool.data.mask_pairs import OBJECT_CLASSES, Coding, coding_of, find_mask_pairs
+from imgtool.data.mask_pairs import OBJECT_CLASSES, Coding, check_pairs, coding_of, find_mask_pairs, numbered
+from imgtool.imaging.raster import raster_of
+from imgtool.metrics.masks import average_precision, border_scores, dice
 from imgtool.options import TrainSegmentOptions
 from imgtool.runtime.checkpoints import save_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import load_segmenter
-from imgtool.tasks.segment import foreground, probabilities
-from imgtool.tasks.train_segment import Examples, SegmentJudge, SegmentTrainee, recolored
+from imgtool.tasks.segment import Scale, foreground, instances_of, probabilities
+from imgtool.tasks.train_segment import (
+    OBJECT_THRESHOLDS,
+    THRESHOLDS,
+    Examples,
+    SegmentJudge,
+    SegmentTrainee,
+    recolored,
+)
 from imgtool.training.loop import Limits, fit
 from imgtool.training.run_folder import LAST, MODEL, RunFolder
 
@@ -73,6 +83,10 @@ def test_learns_without_normalisation_and_with_sgd(data, norm):
     assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:8])
 
 
+def test_adam_keeps_decay_apart(data):
+    assert isinstance(trainee_of(data, judged=False).optimizer, torch.optim.AdamW)
+
+
 def test_batch_depends_on_seed_and_number_alone(data):
     first, second = trainee_of(data), trainee_of(data)
     second.batch(3)
@@ -130,6 +144,17 @@ def test_class_weights_are_those_of_the_definition(data):
     weights = examples.class_weights()
     np.testing.assert_allclose(weights, [0.5 / (1 - share), 0.5 / share], rtol=1e-5)
     assert (examples_of(data, balance=0.0)[0].class_weights() == 1).all()
+
+
+@pytest.mark.parametrize("folder", ["masks", "labels"])
+def test_class_weights_are_the_same_from_counts(data, folder, monkeypatch):
+    examples, options = examples_of(data, folder)
+    weights = examples.class_weights()
+    contents = check_pairs(examples.pairs)
+    counted = Examples(examples.pairs, examples.coding, options, channels=1, contents=contents)
+    if folder == "masks":
+        monkeypatch.setattr("imgtool.data.mask_pairs.read_samples", None)  # no file is read
+    assert (counted.class_weights() == weights).all()
 
 
 def test_examples_of_objects(data):
@@ -207,8 +232,8 @@ def test_model_keeps_the_statistics_and_threshold_that_were_best(data, tmp_path,
         trainee.step(number, 0.2)
     plain = SegmentJudge._judged
 
-    def biased(judge, seen, each):
-        judgement = plain(judge, seen, each)
+    def biased(judge, tables, each):
+        judgement = plain(judge, tables, each)
         return type(judgement)(1.0 if each is probes else 0.0, 0.35, each, judgement.details)
 
     monkeypatch.setattr(SegmentJudge, "_judged", biased)
@@ -222,11 +247,9 @@ def test_model_keeps_the_statistics_and_threshold_that_were_best(data, tmp_path,
     assert all(tensor.dtype == torch.float16 for tensor in tensors.values())
     segmenter = load_segmenter(model_file(trainee, tmp_path / "m.safetensors"), CPU)
     assert (segmenter.threshold, segmenter.probes) == (0.35, probes)
-    from imgtool.imaging.raster import raster_of
-
     example = trainee.judge.examples[0]
     found = probabilities(raster_of(example.pixels), segmenter, tile=512)
-    np.testing.assert_allclose(foreground(found), foreground(trainee.judge.seen[0]), atol=0.01)
+    np.testing.assert_allclose(foreground(found), trainee.judge.seen[0], atol=0.01)
 
 
 def test_model_without_a_judge_has_running_statistics(data):
@@ -277,9 +300,104 @@ def test_at_most_so_many_are_judged(data, monkeypatch):
     assert SegmentJudge(examples, "dice", CPU).chosen == [0, PICTURES - 1]
 
 
-def test_objects_with_large_numbers_are_counted_by_few():
-    from imgtool.data.mask_pairs import numbered
+def test_crops_of_a_large_picture_are_those_of_the_whole(data, monkeypatch):
+    random = np.random.default_rng(0)
+    for number in range(PICTURES):
+        mask = np.kron(random.integers(0, 2, (40, 50), np.uint8), np.ones((10, 10), np.uint8)) * 255
+        Image.fromarray(mask).save(data / f"masks/{number}.png")
+        Image.fromarray(mask // 2 + random.integers(0, 99, mask.shape, np.uint8)).save(
+            data / f"images/{number}.png"
+        )
+    trainee = trainee_of(data, angles=64)
+    scaled = []
+    plain = Scale.__call__
+    monkeypatch.setattr(
+        Scale, "__call__", lambda own, samples: scaled.append(samples.size) or plain(own, samples)
+    )
+    cut = [trainee.batch(number) for number in range(4)]
+    assert max(scaled) <= 400 * 500 / 4
+    monkeypatch.setattr("imgtool.data.augment.WORTHWHILE", math.inf)
+    for ours, whole in zip(cut, map(trainee.batch, range(4)), strict=True):
+        torch.testing.assert_close(ours[0], whole[0], rtol=0, atol=1e-3)
+        assert torch.equal(ours[1], whole[1])
+        torch.testing.assert_close(ours[2], whole[2], rtol=0, atol=1e-3)
+    assert max(scaled) == 400 * 500
 
+
+@pytest.mark.parametrize("metric", ["dice", "ap", "v-rand"])
+def test_scores_are_those_of_all_pictures_at_once(data, metric):
+    folder = "labels" if metric == "ap" else "masks"
+    trainee = trainee_of(data, folder, metric=metric, learning_rate=1e-2, average=0.8)
+    trainee.judge = judge = SegmentJudge(trainee.examples, metric, CPU)
+    for number in range(20):
+        trainee.step(number, 0.2)
+    found = trainee.score()
+    network = trainee.average.network
+    best = {}
+    for probes in (False, True):
+        segmenter = judge.segmenter(network, probes=probes)
+        truths = [judge.examples[index] for index in judge.chosen]
+        seen = [probabilities(raster_of(each.pixels), segmenter, tile=512) for each in truths]
+        if metric == "v-rand":
+            scores = border_scores([foreground(each) for each in seen], [each.objects for each in truths])
+            best[probes] = (scores.rand, scores.info_threshold)
+            continue
+        tried = {}
+        for threshold in OBJECT_THRESHOLDS if metric == "ap" else THRESHOLDS:
+            tried[threshold] = np.mean(
+                [
+                    average_precision(
+                        instances_of(each, threshold, objects=True, min_area=20), numbered(truth.objects)
+                    )
+                    if metric == "ap"
+                    else dice(foreground(each) >= threshold, truth.classes > 0)
+                    for each, truth in zip(seen, truths, strict=True)
+                ]
+            )
+        threshold = max(tried, key=tried.get)
+        best[probes] = (tried[threshold], threshold)
+    assert (found["running"], found["probes"]) == (best[False][0], best[True][0])
+    assert (found[metric], found["threshold"]) == max(best.values(), key=lambda pair: pair[0])
+
+
+def test_a_judge_keeps_halves_of_the_foreground_and_nothing_old(data, monkeypatch):
+    trainee = trainee_of(data)
+    judge = trainee.judge
+
+    def seen(*arguments, **more):
+        assert judge.seen == []
+        return probabilities(*arguments, **more)
+
+    monkeypatch.setattr("imgtool.tasks.train_segment.probabilities", seen)
+    for _ in range(2):
+        trainee.score()
+        assert [(each.shape, each.dtype) for each in judge.seen] == [((56, 64), np.float16)]
+
+
+def test_memory_is_bounded_by_bytes_and_shared(data, monkeypatch):
+    examples, options = examples_of(data)
+    size = examples[0].nbytes
+    assert size == 56 * 64 * (1 + 1 + 2 + 4)
+    held = Examples(examples.pairs, examples.coding, options, channels=1, beside=examples)
+    assert held[0] is examples[0]
+    examples.kept.room = 2 * size
+    for index in range(PICTURES):
+        held[index]
+    assert [pair.name for pair in examples.kept] == ["2", "3"]
+
+
+def test_objects_take_four_bytes_whatever_their_numbers(data):
+    labels = np.zeros((56, 64), np.uint32)
+    labels[4:20, 4:20], labels[30:40, 30:40] = 4_000_000_000, 7
+    np.save(data / "labels/0.npy", labels)
+    (data / "labels/0.png").unlink()
+    objects = examples_of(data, "labels")[0][0].objects
+    assert objects.dtype == np.int32
+    assert len(np.unique(objects)) == 3
+    assert ((objects > 0) == (labels > 0)).all()
+
+
+def test_objects_with_large_numbers_are_counted_by_few():
     assert numbered(np.array([[0, 70000], [16_000_000, 70000]])).tolist() == [[0, 1], [2, 1]]
     assert numbered(np.array([[9, 9], [4, 4]])).tolist() == [[2, 2], [1, 1]]
 
