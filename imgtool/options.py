@@ -220,12 +220,7 @@ class TrainEdgesOptions:
     def __post_init__(self) -> None:
         for name in ("batch", "angles", "average", "learning_rate", "side_rate"):
             _at_least(name, getattr(self, name), 0 if name in ("average", "learning_rate") else 1)
-        if self.steps is None and self.time is None:
-            raise OptionError("steps", "neither --steps nor --time says when to end")
-        for name in ("steps", "time"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise OptionError(name, f"must be above 0, got {value:g}")
+        _ends(self.steps, self.time)
         if self.crop < 32 or self.crop % 16:
             raise OptionError("crop", f"must be a multiple of 16 from 32 on, got {self.crop}")
         _within("border", self.border, 0, self.crop // 2 - 1)
@@ -321,12 +316,7 @@ class TrainSegmentOptions:
     def __post_init__(self) -> None:
         _choice("optimizer", self.optimizer, ("adam", "sgd"))
         _choice("metric", self.metric, SEGMENT_METRICS)
-        if self.steps is None and self.time is None:
-            raise OptionError("steps", "neither --steps nor --time says when to end")
-        for name in ("steps", "time"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise OptionError(name, f"must be above 0, got {value:g}")
+        _ends(self.steps, self.time)
         _within("width", self.width, 1, 512)
         _within("depth", self.depth, 1, 8)
         _within("crop", self.crop, 1, 4096)
@@ -360,6 +350,15 @@ def _at_least(option: str, value: float, low: float) -> None:
 def _within(option: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise OptionError(option, f"must be from {low} to {high}, got {value}")
+
+
+def _ends(steps: int | None, time: float | None) -> None:
+    """A training has an end."""
+    if steps is None and time is None:
+        raise OptionError("steps", "neither --steps nor --time says when to end")
+    for name, value in (("steps", steps), ("time", time)):
+        if value is not None and not 0 < value < math.inf:
+            raise OptionError(name, f"must be above 0, got {value:g}")
 
 
 def _layers(option: str, layers: Mapping[str, float], known: tuple[str, ...]) -> None:

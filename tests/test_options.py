@@ -15,6 +15,8 @@ from imgtool.options import (
     STYLIZE_RECIPES,
     UNLIMITED,
     StylizeOptions,
+    TrainEdgesOptions,
+    TrainSegmentOptions,
     vgg_layers,
 )
 
@@ -144,3 +146,14 @@ def test_no_torch_needed():
     script = "import sys, imgtool.options; print(sorted({'torch', 'numpy', 'rich'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("kind", [TrainEdgesOptions, TrainSegmentOptions])
+def test_a_training_has_an_end(kind):
+    assert kind(steps=None, time=3.0).steps is None
+    with pytest.raises(OptionError, match="neither --steps nor --time says when to end"):
+        kind(steps=None)
+    for name, value in (("steps", 0), ("steps", -1), ("time", 0.0), ("time", NAN), ("time", INFINITY)):
+        with pytest.raises(OptionError, match="must be above 0") as caught:
+            kind(**{name: value})
+        assert caught.value.option == name

@@ -26,7 +26,7 @@ from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.edges import edges
 from imgtool.tasks.load import for_inference, hed_of
 from imgtool.tasks.score_edges import thinned
-from imgtool.training.average import MovingAverage
+from imgtool.training.average import Averaged, MovingAverage
 from imgtool.training.schedules import warm_cosine
 
 # A teacher's map of each pair, (H, W) of 0 to 255, by the photo's name.
@@ -72,7 +72,7 @@ class EdgesJudge:
         }
 
 
-class EdgesTrainee:
+class EdgesTrainee(Averaged[HED]):
     """HED on its way: see `imgtool.training.loop.Trainee`.
 
     Args:
@@ -181,20 +181,6 @@ class EdgesTrainee:
         known = self.teacher.get(pair.name)
         imitated = truth if known is None else sampled(_planes(known), grid, mode="bilinear")
         return image, torch.where(counted & frame, truth, OUTSIDE), imitated
-
-    def state(self) -> dict[str, Any]:
-        """Network, average and optimiser."""
-        return {
-            "network": self.network.state_dict(),
-            "average": self.average.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
-        self.network.load_state_dict(state["network"])
-        self.average.network.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
 
     def inference_network(self) -> HED:
         """The averaged network as `edges` uses it."""

@@ -34,7 +34,7 @@ from imgtool.tasks.segment import (
     probabilities,
     scale_of,
 )
-from imgtool.training.average import MovingAverage
+from imgtool.training.average import Averaged, MovingAverage
 from imgtool.training.schedules import warm_cosine
 
 KEPT_BYTES = 2 << 30  # of pairs that stay in memory with their weight maps
@@ -254,7 +254,7 @@ class SegmentJudge:
         return found
 
 
-class SegmentTrainee:
+class SegmentTrainee(Averaged[UNet]):
     """A U-Net on its way: see `imgtool.training.loop.Trainee`.
 
     Args:
@@ -345,20 +345,6 @@ class SegmentTrainee:
             sampled(classes, middle, mode="nearest")[:, 0].long(),
             sampled(borders, middle, mode="bilinear")[:, 0],
         )
-
-    def state(self) -> dict[str, Any]:
-        """Network, average and optimiser."""
-        return {
-            "network": self.network.state_dict(),
-            "average": self.average.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
-        self.network.load_state_dict(state["network"])
-        self.average.network.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
 
     def score(self) -> Mapping[str, float]:
         """What the judge says of the averaged network."""

@@ -1,9 +1,13 @@
 """Moving average of a network's weights: what is trained trembles, its average does not."""
 
 import copy
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class MovingAverage:
@@ -32,3 +36,31 @@ class MovingAverage:
                 value.lerp_(theirs[name], weight)
             else:
                 value.copy_(theirs[name])
+
+
+class Averaged(Generic[Network]):
+    """What is trained and followed by an average: its state, for `imgtool.training.loop.Trainee`.
+
+    Attributes:
+        network: that is trained.
+        average: that follows it.
+        optimizer: of its weights.
+    """
+
+    network: Network
+    average: MovingAverage
+    optimizer: torch.optim.Optimizer
+
+    def state(self) -> dict[str, Any]:
+        """Network, average and optimiser."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.network.load_state_dict(state["network"])
+        self.average.network.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
