@@ -216,9 +216,8 @@ def _objects(values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _palette_values(count: int) -> NDArray[np.int64]:
-    """Colours of `segment` as 0xRRGGBB, by the number of their class."""
-    colors = palette(count).astype(np.int64)
-    return colors[:, 0] << 16 | colors[:, 1] << 8 | colors[:, 2]
+    """Colours of `segment` as a mask has them, by the number of their class."""
+    return values_of(palette(count)[None], Path("palette"))[0]
 
 
 def sense_of(

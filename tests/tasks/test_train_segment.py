@@ -15,7 +15,8 @@ from imgtool.runtime.checkpoints import save_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import load_segmenter
-from imgtool.tasks.segment import Scale, foreground, instances_of, probabilities
+from imgtool.tasks.objects import instances_of
+from imgtool.tasks.segment import Scale, foreground, probabilities
 from imgtool.tasks.train_segment import (
     OBJECT_THRESHOLDS,
     THRESHOLDS,
