@@ -217,7 +217,8 @@ def _objects(values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _palette_values(count: int) -> NDArray[np.int64]:
     """Colours of `segment` as a mask has them, by the number of their class."""
-    return values_of(palette(count)[None], Path("palette"))[0]
+    values: NDArray[np.int64] = values_of(palette(count)[None], Path("palette"))[0]
+    return values
 
 
 def sense_of(
