@@ -259,7 +259,8 @@ class TestEdges:
             return tasks.EdgesResult({"average": np.zeros(pixels.shape[:2], np.float32)})
 
         monkeypatch.setattr(tasks, "edges", full)
-        assert imgtool.edges(np.zeros((9, 7, 3), np.uint8), weights=detector).probabilities.shape == (9, 7)
+        found = imgtool.edges(np.zeros((9, 7, 3), np.uint8), weights=detector, tile=512)
+        assert found.probabilities.shape == (9, 7)
         assert tried == [512, 256]
 
     def test_unknown_kind(self, detector):

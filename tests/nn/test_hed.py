@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from imgtool.nn.hed import HED, OUTPUTS
-from imgtool.nn.winograd import Winograd
+from imgtool.nn.winograd import WIDTH, Winograd
 
 SMALL = (4, 6, 8, 10, 12)
 
@@ -113,7 +113,7 @@ def test_folding_batch_norm_changes_nothing():
 @pytest.mark.parametrize("decoder", [0, 4])
 def test_quickened_it_computes_the_same(decoder):
     torch.manual_seed(0)
-    network = HED((4, 128, 128, 10, 12), decoder=decoder).eval().requires_grad_(False)
+    network = HED((4, WIDTH, WIDTH, 10, 12), decoder=decoder).eval().requires_grad_(False)
     image = torch.rand(1, 3, 48, 80)
     slow = network(image)
     network.quicken()
