@@ -14,7 +14,6 @@ the table in benchmarks/README.md.
 
 import importlib.util
 import json
-import os
 import shlex
 import statistics
 import subprocess
@@ -26,12 +25,12 @@ from pathlib import Path
 
 import click
 import numpy as np
+from measure import IMGTOOL, peak, ratio, run
 
 from imgtool.runtime import processor
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples"
-IMGTOOL = [sys.executable, "-m", "imgtool"]
 # What each rival needs, by the names of modules and distributions
 RIVALS = {
     "plain": {},
@@ -117,12 +116,9 @@ def _tell_speed(size: str, found: dict[str, list[dict[str, float]]], folder: Pat
     pairs = [(name, ours[0]) for name in times if name in RIVALS and ours]
     pairs += [(ours[0], other) for other in ours[1:]]
     for name, other in pairs:
-        ratios = [one / two for one, two in zip(times[name], times[other], strict=True)]
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else "one pair"
-        medians = f"{statistics.median(times[name]):.3f} s against {statistics.median(times[other]):.3f} s"
         print(
-            f"| {name} against {other} at {size}, {len(ratios)} pairs | `speed --size {size}` "
-            f"| {medians}; median of pairs **{statistics.median(ratios):.2f}x** ({spread}) | |"
+            f"| {name} against {other} at {size}, {len(times[name])} pairs | `speed --size {size}` "
+            f"| {ratio(times[name], times[other])} | |"
         )
 
 
@@ -224,23 +220,16 @@ def accuracy(
     truth = truth or folder.resolve().parents[1] / "groundTruth" / folder.resolve().name
     options = ["--weights", weights, "--scales", scales, "--kind", kind, "--precision", precision]
     with tempfile.TemporaryDirectory() as maps:
-        _run(*IMGTOOL, "edges", str(folder), "-o", maps, "-q", "--name", "{stem}.png", *options)
-        scores = {"score edges": _run(*IMGTOOL, "score", "edges", maps, str(truth), "--json")}
+        run(*IMGTOOL, "edges", str(folder), "-o", maps, "-q", "--name", "{stem}.png", *options)
+        scores = {"score edges": run(*IMGTOOL, "score", "edges", maps, str(truth), "--json")}
         if scorer:
             script = shlex.split(scorer)
             arguments = ["--pred", maps, "--gt", str(truth), "--json"]
-            scores[Path(script[0]).name] = _run(sys.executable, *script, *arguments)
+            scores[Path(script[0]).name] = run(sys.executable, *script, *arguments)
     what = f"{weights}, {kind}, scales {scales}, {precision}, on {folder.name}"
     for name, output in scores.items():
         ods, ois, ap = _figures(output, "ods", "ois", "ap")
         print(f"| {what}, by {name} | `accuracy` | ODS **{ods:.4f}**, OIS {ois:.4f}, AP {ap:.4f} | |")
-
-
-def _run(*command: str) -> str:
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise click.ClickException(f"ended with {done.returncode}: {' '.join(command)}")
-    return done.stdout
 
 
 def _figures(output: str, *names: str) -> list[float]:
@@ -289,16 +278,11 @@ def memory(weights: str, megapixels: str, options: tuple[str, ...]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             photo = f"{folder}/photo.jpg"
             # Another process, as the kernel counts what this one holds as the peak of its children
-            _run(sys.executable, __file__, "picture", str(width), str(height), photo)
+            run(sys.executable, __file__, "picture", str(width), str(height), photo)
             arguments = ["edges", photo, "-o", f"{folder}/out.png", "--weights", weights, "-q", *options]
-            began = time.perf_counter()
-            process = subprocess.Popen([*IMGTOOL, *arguments])
-            _, status, usage = os.wait4(process.pid, 0)
-            if status:
-                raise click.ClickException(f"edges at {count:g} megapixels ended with {status}")
-            peak, seconds = usage.ru_maxrss * 1024 / 1e9, time.perf_counter() - began
+            gigabytes, seconds = peak(*IMGTOOL, *arguments)
         what = " ".join(["peak memory of the command", weights, *options])
-        print(f"| {what}, {width}x{height} | `memory` | **{peak:.2f} GB**, {seconds:.0f} s | |")
+        print(f"| {what}, {width}x{height} | `memory` | **{gigabytes:.2f} GB**, {seconds:.0f} s | |")
 
 
 @bench.command(hidden=True)

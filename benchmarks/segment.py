@@ -98,15 +98,7 @@ def _windows(weights: str, segmenter) -> None:  # type: ignore[no-untyped-def]
             module.padding = (1, 1)
 
     def padded(image: torch.Tensor) -> torch.Tensor:
-        features, levels = image, []
-        for level in range(network.depth + 1):
-            features = torch.max_pool2d(features, 2) if level else features
-            features = network.get_submodule(f"down{level}")(features)
-            levels.append(features)
-        for level in range(network.depth - 1, -1, -1):
-            above = network.get_submodule(f"up{level}")(features)
-            features = network.get_submodule(f"merge{level}")(torch.cat((levels[level], above), 1))
-        return torch.softmax(network.head(features), 1)
+        return _forward(network, image)
 
     from imgtool.imaging.raster import raster_of
     from imgtool.tasks.segment import scale_of
@@ -182,6 +174,23 @@ def _ours(name: str, threads: int) -> Callable[[np.ndarray], object]:
     return lambda pixels: probabilities(raster_of(pixels), segmenter, tile=SegmentOptions.tile)
 
 
+def _forward(network, image):  # type: ignore[no-untyped-def]
+    """Probabilities by the modules of a U-Net as everybody joins them, with padding or without."""
+    import torch
+
+    features, levels = image, []
+    for level in range(network.depth + 1):
+        features = torch.max_pool2d(features, 2) if level else features
+        features = network.get_submodule(f"down{level}")(features)
+        levels.append(features)
+    for level in range(network.depth - 1, -1, -1):
+        above = network.get_submodule(f"up{level}")(features)
+        cut = (levels[level].shape[-1] - above.shape[-1]) // 2
+        middle = levels[level][..., cut : cut + above.shape[-2], cut : cut + above.shape[-1]]
+        features = network.get_submodule(f"merge{level}")(torch.cat((middle, above), 1))
+    return torch.softmax(network.head(features), 1)
+
+
 def _textbook(threads: int) -> Callable[[np.ndarray], object]:
     """U-Net as it is written everywhere: fp32, contiguous, batch normalisation live, tiles of 572 for 388."""
     import torch
@@ -191,22 +200,6 @@ def _textbook(threads: int) -> Callable[[np.ndarray], object]:
     torch.set_num_threads(threads)
     network = UNet(1, 2, width=64).eval().requires_grad_(False)
     tile, step, halo = 572, 384, 92
-    for module in network.modules():  # as they are made by default
-        if isinstance(module, torch.nn.Conv2d):
-            module.to(memory_format=torch.contiguous_format)
-
-    def forward(image: torch.Tensor) -> torch.Tensor:
-        features, levels = image, []
-        for level in range(network.depth + 1):
-            features = torch.max_pool2d(features, 2) if level else features
-            features = network.get_submodule(f"down{level}")(features)
-            levels.append(features)
-        for level in range(network.depth - 1, -1, -1):
-            above = network.get_submodule(f"up{level}")(features)
-            cut = (levels[level].shape[-1] - above.shape[-1]) // 2
-            middle = levels[level][..., cut : cut + above.shape[-2], cut : cut + above.shape[-1]]
-            features = network.get_submodule(f"merge{level}")(torch.cat((middle, above), 1))
-        return torch.softmax(network.head(features), 1)
 
     def segment(pixels: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]
@@ -218,7 +211,7 @@ def _textbook(threads: int) -> Callable[[np.ndarray], object]:
             for top in range(0, height, step):
                 for left in range(0, width, step):
                     window = plane[top : top + tile, left : left + tile]
-                    seen = forward(torch.from_numpy(np.ascontiguousarray(window))[None, None])[0, 1]
+                    seen = _forward(network, torch.from_numpy(np.ascontiguousarray(window))[None, None])[0, 1]
                     result[top : top + step, left : left + step] = seen[:step, :step]
         return result[:height, :width]
 

@@ -9,7 +9,6 @@
 Times are wall time of this machine; only ratios carry over to another. Results are kept in benchmarks/README.md.
 """
 
-import os
 import statistics
 import subprocess
 import sys
@@ -19,13 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+from measure import IMGTOOL, peak
 
 from imgtool.runtime import processor
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples"
 PHOTO, STYLE = EXAMPLES / "astronaut.jpg", EXAMPLES / "night.jpg"
-IMGTOOL = [sys.executable, "-m", "imgtool"]
 
 pictures = [
     click.option("--content", type=click.Path(exists=True, path_type=Path), default=PHOTO, show_default=True),
@@ -158,11 +157,8 @@ def memory(sizes: str) -> None:
                 "--steps",
                 "12",
             ]
-            process = subprocess.Popen([*IMGTOOL, *arguments, "-q"])
-            _, status, usage = os.wait4(process.pid, 0)
-            if status:
-                raise click.ClickException(f"stylize at {size} px ended with {status}")
-            print(f"{size} px: {usage.ru_maxrss * 1024 / 1e9:.2f} GB")
+            gigabytes, _ = peak(*IMGTOOL, *arguments, "-q")
+            print(f"{size} px: {gigabytes:.2f} GB")
 
 
 @bench.command()
@@ -205,10 +201,10 @@ def _first_step() -> float:
 
 def _our_objective(photo, painting):  # type: ignore[no-untyped-def]
     """The default recipe's objective at full size, in the precision that it picks here."""
-    from imgtool.api import load_style_network
     from imgtool.options import StylizeOptions
     from imgtool.runtime.device import select_device
     from imgtool.runtime.registry import find_weights
+    from imgtool.tasks.load import load_style_network
     from imgtool.tasks.style_objective import Style, StyleObjective
 
     options = StylizeOptions()

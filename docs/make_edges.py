@@ -5,6 +5,7 @@ python docs/make_edges.py
 
 from pathlib import Path
 
+from panels import save_rows
 from PIL import Image
 
 import imgtool
@@ -13,7 +14,7 @@ from imgtool.imaging.overlay import canny_edges
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ("coffee", "chelsea")
-HEIGHT, GAP = 260, 8  # pixels
+HEIGHT = 260  # pixels
 
 
 def row(name: str) -> list[Image.Image]:
@@ -27,17 +28,7 @@ def row(name: str) -> list[Image.Image]:
 
 def main() -> None:
     """A row a photo."""
-    rows = [row(name) for name in PHOTOS]
-    width = max(sum(each.width + GAP for each in panels) for panels in rows) - GAP
-    picture = Image.new("RGB", (width, len(rows) * (HEIGHT + GAP) - GAP), "white")
-    for index, panels in enumerate(rows):
-        left = 0
-        for each in panels:
-            picture.paste(each, (left, index * (HEIGHT + GAP)))
-            left += each.width + GAP
-    target = ROOT / "docs" / "images" / "edges.jpg"
-    target.parent.mkdir(exist_ok=True)
-    picture.save(target, quality=90)
+    save_rows([row(name) for name in PHOTOS], "edges.jpg")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ python docs/make_gallery.py
 
 from pathlib import Path
 
+from panels import save_rows
 from PIL import Image
 
 import imgtool
@@ -12,7 +13,7 @@ import imgtool
 ROOT = Path(__file__).parents[1]
 # Photo and style, all repainted with default options.
 PAIRS = (("astronaut", "night"), ("coffee", "window"), ("chelsea", "waves"), ("rocket", "night"))
-HEIGHT, GAP, INSET = 400, 8, 0.3  # pixels, pixels, and the share of the height that the style's picture takes
+HEIGHT, INSET = 400, 0.3  # pixels, and the share of the height that the style's picture takes
 
 
 def scaled(image: Image.Image, height: int) -> Image.Image:
@@ -35,17 +36,7 @@ def panel(photo: str, style: str) -> Image.Image:
 def main() -> None:
     """Two rows of two."""
     panels = [panel(*pair) for pair in PAIRS]
-    rows = [panels[:2], panels[2:]]
-    width = max(sum(each.width for each in row) for row in rows) + GAP
-    gallery = Image.new("RGB", (width, 2 * HEIGHT + GAP), "white")
-    for index, row in enumerate(rows):
-        left = (width - sum(each.width for each in row) - GAP) // 2
-        for each in row:
-            gallery.paste(each, (left, index * (HEIGHT + GAP)))
-            left += each.width + GAP
-    target = ROOT / "docs" / "images" / "gallery.jpg"
-    target.parent.mkdir(exist_ok=True)
-    gallery.save(target, quality=90)
+    save_rows([panels[:2], panels[2:]], "gallery.jpg")
 
 
 if __name__ == "__main__":

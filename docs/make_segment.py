@@ -6,6 +6,7 @@ python docs/make_segment.py
 from pathlib import Path
 
 import numpy as np
+from panels import save_rows
 from PIL import Image
 
 import imgtool
@@ -14,7 +15,6 @@ from imgtool.imaging.labels import contours_over
 from imgtool.imaging.levels import levels
 
 ROOT = Path(__file__).parents[1]
-GAP = 8  # pixels
 
 
 def main() -> None:
@@ -27,13 +27,9 @@ def main() -> None:
         np.repeat(levels(found.foreground)[..., None], 3, axis=2),
         contours_over(photo, found.instances()),
     ]
-    height, width = photo.shape[:2]
-    picture = Image.new("RGB", (3 * (width + GAP) - GAP, height), "white")
-    for index, panel in enumerate(panels):
-        picture.paste(Image.fromarray(panel), (index * (width + GAP), 0))
-    picture.resize((picture.width * 2 // 3, picture.height * 2 // 3), Image.Resampling.LANCZOS).save(
-        ROOT / "docs" / "images" / "segment.jpg", quality=90
-    )
+    height, width = (side * 2 // 3 for side in photo.shape[:2])
+    small = [Image.fromarray(each).resize((width, height), Image.Resampling.LANCZOS) for each in panels]
+    save_rows([small], "segment.jpg")
 
 
 if __name__ == "__main__":

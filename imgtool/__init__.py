@@ -5,7 +5,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imgtool.api import edges, segment, stylize
+    from imgtool.api.edges import edges
+    from imgtool.api.segment import segment
+    from imgtool.api.stylize import stylize
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "edges", "segment", "stylize"]
@@ -13,7 +15,7 @@ __all__ = ["__version__", "edges", "segment", "stylize"]
 STARTED = time.monotonic() - time.process_time()  # What `--time` counts from: Python itself took a while
 
 # Public functions and where they live; loaded on first use, so that `import imgtool` costs nothing.
-_PUBLIC = {"edges": "imgtool.api", "segment": "imgtool.api", "stylize": "imgtool.api"}
+_PUBLIC = {"edges": "imgtool.api.edges", "segment": "imgtool.api.segment", "stylize": "imgtool.api.stylize"}
 
 
 def __getattr__(name: str) -> Any:

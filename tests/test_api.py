@@ -195,7 +195,7 @@ def test_divergence(small, folder, monkeypatch):
     def diverged(content, *_, **__):
         return StylizeResult(content, (1,), (), 0.0, diverged=True)
 
-    monkeypatch.setattr("imgtool.api.task.stylize", diverged)
+    monkeypatch.setattr("imgtool.api.stylize.task.stylize", diverged)
     with pytest.raises(Diverged):
         small("photo.png", "painting.png")
 

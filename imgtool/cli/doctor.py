@@ -3,7 +3,7 @@
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from imgtool.options import StylizeOptions
 if TYPE_CHECKING:
     from imgtool.runtime.device import Device
     from imgtool.runtime.index import IndexSettings
-    from imgtool.runtime.registry import WeightsEntry
+    from imgtool.runtime.registry import WeightsEntry, WeightsFile
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "click", "rich", "unearth")
 # Environment variables that are read besides the settings of commands.
@@ -227,23 +227,26 @@ def _weights(needed: str, report: Report) -> None:
 
 def _given_weights(options: StylizeOptions, device: "Device", report: Report) -> None:
     """Open the files that settings name as weights, each as the command would that takes them."""
-    from imgtool.api import load_style_network
     from imgtool.runtime.given import given_weights
     from imgtool.runtime.registry import entry_of, registry
-    from imgtool.tasks.load import load_hed
+    from imgtool.tasks.load import load_hed, load_segmenter, load_style_network
+
+    loaders: dict[str, Callable[[WeightsFile, Device], object]] = {
+        "stylize": lambda file, device: load_style_network(file, options, device),
+        "edges": load_hed,
+        "segment": load_segmenter,
+    }
 
     def load(command: str, name: str) -> None:
         file = given_weights(name)
         if file is None:
             entry_of(name)  # which tells what names there are
-        elif command == "stylize":
-            load_style_network(file, options, device)
         else:
-            load_hed(file, device)
+            loaders[command](file, device)
 
     for setting in report.facts["settings"]:
         command, value = setting["command"], setting["value"]
-        if setting["option"] != "weights" or value in registry() or command not in ("stylize", "edges"):
+        if setting["option"] != "weights" or value in registry() or command not in loaders:
             continue
         try:
             load(command, value)

@@ -1,5 +1,6 @@
 """`imgtool score`: how good results are, by the measures of their field."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,24 @@ from imgtool.cli.sources import STREAM, exists, is_file, is_folder
 from imgtool.files import check_writable, printable
 
 HTML = (".html", ".htm")
+
+
+def work_and_report(shown: str) -> Callable[[params.F], params.F]:
+    """--workers, -o, --force and what all commands have; `shown` is on the report's page."""
+    return params.together(
+        click.option(
+            "--workers", type=click.IntRange(1, params.MAX_THREADS), help="Processes.  [default: all cores]"
+        ),
+        click.option(
+            "-o",
+            "--output",
+            metavar="REPORT.html",
+            type=click.Path(path_type=Path),
+            help=f"Also write a page with {shown}.",
+        ),
+        click.option("-f", "--force", is_flag=True, help="Replace an existing report."),
+        params.talk,
+    )
 
 
 @click.group("score", epilog="Try: imgtool score edges maps/ groundTruth/")
@@ -29,18 +48,7 @@ def score_group() -> None:
     show_default=True,
     help="At how many maps are cut; fewer are faster.",
 )
-@click.option(
-    "--workers", type=click.IntRange(1, params.MAX_THREADS), help="Processes.  [default: all cores]"
-)
-@click.option(
-    "-o",
-    "--output",
-    metavar="REPORT.html",
-    type=click.Path(path_type=Path),
-    help="Also write a page with the curve, all pictures, and the worst of them.",
-)
-@click.option("-f", "--force", is_flag=True, help="Replace an existing report.")
-@params.talk
+@work_and_report("the curve, all pictures, and the worst of them")
 def edges_command(predicted: Path, truth: Path, output: Path | None, force: bool, **values: Any) -> None:
     """Score the maps of edges in PRED against the boundaries in GT.
 
@@ -74,18 +82,7 @@ def edges_command(predicted: Path, truth: Path, output: Path | None, force: bool
     default=None,
     help="Whether each value of the ground truth is one object, or a class.  [default: classes up to 32 values]",
 )
-@click.option(
-    "--workers", type=click.IntRange(1, params.MAX_THREADS), help="Processes.  [default: all cores]"
-)
-@click.option(
-    "-o",
-    "--output",
-    metavar="REPORT.html",
-    type=click.Path(path_type=Path),
-    help="Also write a page with all pictures, and the worst of them.",
-)
-@click.option("-f", "--force", is_flag=True, help="Replace an existing report.")
-@params.talk
+@work_and_report("all pictures, and the worst of them")
 def masks_command(predicted: Path, truth: Path, output: Path | None, force: bool, **values: Any) -> None:
     """Score the masks or probabilities in PRED against the masks in GT: two folders, or two files.
 

@@ -98,14 +98,14 @@ class SegmentWork:
         }
         files = SegmentFiles(self.session, job, raster, scale, self.segmenter, options, self.values, recipes)
         with files:
-            for place, found in self._strips(job, raster, tile, every=files.needs_all):
+            for place, found in self._strips(job, raster, scale, tile, every=files.needs_all):
                 files.add(place, found)
         share = files.pixels / (raster.height * raster.width)
         self._say_odd(job, share, files.highest)
         return share, files.objects
 
     def _strips(
-        self, job: Job, raster: Raster, tile: int, *, every: bool
+        self, job: Job, raster: Raster, scale: Scale, tile: int, *, every: bool
     ) -> Iterator[tuple[slice, Probabilities]]:
         def keep(found: Probabilities) -> Probabilities:
             found = only(found, self.wanted)
@@ -117,6 +117,7 @@ class SegmentWork:
                 self.segmenter,
                 tile=tile,
                 tta=self.options.tta,
+                scale=scale,
                 keep=keep,
                 on_tile=lambda done, total: on_progress(done, total, ""),
             )

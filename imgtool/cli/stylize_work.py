@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from imgtool import STARTED
-from imgtool.api import load_style_network, mask_of
+from imgtool.api.inputs import mask_of
 from imgtool.cli import params
 from imgtool.cli.batch import Job
 from imgtool.cli.console import OnProgress, console
@@ -20,7 +20,7 @@ from imgtool.imaging.tensors import fit, resize, to_image, to_picture
 from imgtool.options import INITS, RECIPE_FIELDS, StylizeOptions
 from imgtool.runtime.device import require_memory, step_down
 from imgtool.runtime.registry import WeightsFile
-from imgtool.tasks.load import activations_name
+from imgtool.tasks.load import activations_name, load_style_network
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult, memory_needed, stylize
 

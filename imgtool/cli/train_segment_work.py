@@ -14,7 +14,9 @@ from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
 from imgtool.options import TrainSegmentOptions
 from imgtool.runtime.device import Device
-from imgtool.tasks.train_segment import Examples, SegmentJudge, SegmentTrainee
+from imgtool.tasks.judge_segment import SegmentJudge
+from imgtool.tasks.segment_examples import Examples
+from imgtool.tasks.train_segment import SegmentTrainee
 from imgtool.training.run_folder import RunFolder
 
 

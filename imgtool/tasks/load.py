@@ -10,7 +10,7 @@ from imgtool.errors import OptionError, WeightsError
 from imgtool.nn.hed import HED, INPUTS
 from imgtool.nn.unet import UNet
 from imgtool.nn.vgg import PREPROCESSING, VGG
-from imgtool.options import STYLE_NETWORKS
+from imgtool.options import STYLE_NETWORKS, StylizeOptions
 from imgtool.runtime.checkpoints import load_into, load_metadata, load_tensors, require_fit
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile, registry
@@ -65,6 +65,30 @@ def load_vgg(
     for convolution in network.children():  # the normalisation before them stays fp32
         convolution.to(device.dtype)
     return network.to(device.torch, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
+
+
+def load_style_network(
+    weights: WeightsFile, options: StylizeOptions, device: Device, activations: WeightsFile | None = None
+) -> VGG:
+    """The network that judges style, with all layers of the options.
+
+    Args:
+        weights: of the network that the options name.
+        options: of the task.
+        device: where it runs.
+        activations: what it is rescaled by, see `activations_name`.
+    Raises:
+        OptionError: the weights are of another network than the options name.
+        WeightsError: they do not fit it.
+    """
+    if weights.network != STYLE_NETWORKS[options.network]:
+        found = weights.network or "an unknown network"
+        hint = f"--network {weights.network}" if weights.network in STYLE_NETWORKS else None
+        raise OptionError("weights", f"{weights.name} holds {found}, not {options.network}", hint=hint)
+    layers = {*options.content_layers, *options.style_layers}
+    return load_vgg(
+        weights, layers, device, pool=options.pool, margin=options.margin, activations=activations
+    )
 
 
 def load_hed(weights: WeightsFile, device: Device) -> HED:

@@ -119,6 +119,7 @@ def probability_strips(
     *,
     tile: int,
     tta: bool = False,
+    scale: Scale | None = None,
     keep: Callable[[Probabilities], Probabilities] = lambda found: found,
     on_tile: OnTile = lambda done, total: None,
 ) -> Iterator[tuple[slice, Probabilities]]:
@@ -129,12 +130,13 @@ def probability_strips(
         segmenter: see there; where its network is, the work is done.
         tile: side of a tile's output, rounded down to a multiple of the network's stride.
         tta: whether to average over the eight flips and turns of each tile.
+        scale: of the picture, if it is known already.
         keep: what of a tile's probabilities (classes, h, w) is kept, (k, h, w): less is less memory.
         on_tile: told of progress.
     Yields:
         Which rows, and what is kept of them, (k, rows, W), which is the same for every `tile`.
     """
-    scale = scale_of(raster)
+    scale = scale or scale_of(raster)
     network = segmenter.network
     if segmenter.probes:
         network = network.normalised_by(_probes(raster, network, scale).to(network.head.weight.device))

@@ -142,6 +142,11 @@ class TestProblems:
         (problem,) = report(imgtool, 0)["problems"]
         assert "holds vgg19, expected hed (from IMGTOOL_EDGES_WEIGHTS, for edges)" in problem["message"]
 
+    def test_weights_of_segment_are_opened_too(self, imgtool, ready, monkeypatch, random_vgg19):
+        monkeypatch.setenv("IMGTOOL_SEGMENT_WEIGHTS", str(random_vgg19))
+        (problem,) = report(imgtool, 0)["problems"]
+        assert "holds vgg19, expected unet (from IMGTOOL_SEGMENT_WEIGHTS, for segment)" in problem["message"]
+
     def test_settings_that_make_no_sense(self, imgtool, ready, monkeypatch):
         monkeypatch.setenv("IMGTOOL_STYLIZE_STEPS", "many")
         problem = report(imgtool, 2)["problems"][0]

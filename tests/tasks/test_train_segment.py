@@ -14,17 +14,12 @@ from imgtool.options import TrainSegmentOptions
 from imgtool.runtime.checkpoints import save_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
+from imgtool.tasks.judge_segment import OBJECT_THRESHOLDS, THRESHOLDS, SegmentJudge
 from imgtool.tasks.load import load_segmenter
 from imgtool.tasks.objects import instances_of
 from imgtool.tasks.segment import Scale, foreground, probabilities
-from imgtool.tasks.train_segment import (
-    OBJECT_THRESHOLDS,
-    THRESHOLDS,
-    Examples,
-    SegmentJudge,
-    SegmentTrainee,
-    recolored,
-)
+from imgtool.tasks.segment_examples import Examples
+from imgtool.tasks.train_segment import SegmentTrainee, recolored
 from imgtool.training.loop import Limits, fit
 from imgtool.training.run_folder import LAST, MODEL, RunFolder
 
@@ -296,7 +291,7 @@ def test_samples_are_the_worst_and_show_three_views(data):
 
 
 def test_at_most_so_many_are_judged(data, monkeypatch):
-    monkeypatch.setattr("imgtool.tasks.train_segment.JUDGED", 2)
+    monkeypatch.setattr("imgtool.tasks.judge_segment.JUDGED", 2)
     examples, _ = examples_of(data)
     assert SegmentJudge(examples, "dice", CPU).chosen == [0, PICTURES - 1]
 
@@ -369,7 +364,7 @@ def test_a_judge_keeps_halves_of_the_foreground_and_nothing_old(data, monkeypatc
         assert judge.seen == []
         return probabilities(*arguments, **more)
 
-    monkeypatch.setattr("imgtool.tasks.train_segment.probabilities", seen)
+    monkeypatch.setattr("imgtool.tasks.judge_segment.probabilities", seen)
     for _ in range(2):
         trainee.score()
         assert [(each.shape, each.dtype) for each in judge.seen] == [((56, 64), np.float16)]

@@ -1,0 +1,183 @@
+"""`imgtool.stylize`: repaint a picture, from Python."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from numbers import Integral
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from imgtool.api.inputs import PictureLike, mask_of, picture_of
+from imgtool.errors import Diverged, OptionError
+from imgtool.imaging.io import write_picture
+from imgtool.imaging.picture import Picture
+from imgtool.imaging.tensors import resize, to_image, to_picture
+from imgtool.options import INITS, STYLE_NETWORKS, StylizeOptions
+from imgtool.runtime.device import select_device
+from imgtool.runtime.registry import find_weights
+from imgtool.tasks import stylize as task
+from imgtool.tasks.load import activations_name, load_style_network
+from imgtool.tasks.style_objective import Style
+from imgtool.tasks.stylize import Step, StylizeResult
+
+OnStep: TypeAlias = Callable[[Step, Tensor], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Stylized:
+    """A repainted picture.
+
+    Attributes:
+        image: (1, 3, H, W) sRGB in [0, 1], on the CPU.
+        alpha: (1, 1, H, W) in [0, 1], the content's at this size; None if it had none.
+        steps: evaluations done in each scale, coarse to fine; with these as options the result is the same.
+        history: one `Step` an evaluation, with its losses.
+        seconds: spent optimising.
+    """
+
+    image: Tensor
+    alpha: Tensor | None
+    steps: tuple[int, ...]
+    history: tuple[Step, ...]
+    seconds: float
+
+    def to_pil(self) -> Image.Image:
+        """As 8-bit RGB, or RGBA if the content had alpha: the pixels that the command writes."""
+        picture = to_picture(self.image, self.alpha)
+        if picture.alpha is None:
+            return Image.fromarray(picture.pixels)
+        return Image.fromarray(np.dstack([picture.pixels, picture.alpha]))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it in the format of its suffix, whole or not at all, as the command does, but without a recipe.
+
+        Raises:
+            OutputError: the suffix is unknown, or the file cannot be written.
+        """
+        write_picture(Path(path), to_picture(self.image, self.alpha))
+
+
+def stylize(
+    content: PictureLike,
+    style: PictureLike | Sequence[PictureLike | tuple[PictureLike, float]],
+    *,
+    content_masks: Sequence[PictureLike] = (),
+    style_masks: Sequence[PictureLike] = (),
+    device: str = "auto",
+    precision: str = "auto",
+    weights: str | os.PathLike[str] | None = None,
+    on_step: OnStep | None = None,
+    **options: Any,
+) -> Stylized:
+    """Repaint `content` in the style of one or more pictures, as `imgtool stylize` does.
+
+    Args:
+        content: the photo.
+        style: a picture, or several, each alone or as a pair with its weight.
+        content_masks: white where each style applies, one for each.
+        style_masks: white where each style is taken from; each goes with a content mask.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: "auto", "fp32", "bf16" or "fp16".
+        weights: a name, a file or the folder of a training run; by default those of the network.
+        on_step: told of each evaluation, and the best picture so far.
+        **options: fields of `StylizeOptions`; `init` may also be a picture, `steps` a single number.
+    Raises:
+        BadImage, OptionError, WeightsError, DeviceError: see `imgtool.errors`.
+        Diverged: the loss did not stay finite.
+    Example:
+        >>> painted = stylize("photo.jpg", "painting.jpg", size=256, steps=50)  # doctest: +SKIP
+        >>> painted.save("out.png")  # doctest: +SKIP
+    """
+    began = time.monotonic()
+    given, init = _options(options, weights)
+    photo = picture_of(content, "content")
+    styles = _styles(style, content_masks, style_masks)
+    chosen = select_device(device, precision, exact=given.exact)
+    name = given.network if weights is None else os.fspath(weights)
+    with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
+        file = find_weights(name)
+        measured = activations_name(file) if given.rescale else None
+        activations = None if measured is None else find_weights(measured)
+        given = replace(given, rescale=activations is not None)
+        network = load_style_network(file, given, chosen, activations)
+    result = task.stylize(
+        to_image(photo.pixels),
+        styles,
+        given,
+        network=network,
+        init=None if init is None else to_image(picture_of(init, "init").pixels),
+        deadline=None if given.time is None else began + given.time,
+        on_step=on_step or task.ignore,
+    )
+    if result.interrupted:
+        raise result.interrupted
+    if result.diverged:
+        raise Diverged("the loss became NaN or infinite", hint="precision='fp32' or a smaller style_weight")
+    return _stylized(result, photo)
+
+
+def _options(
+    given: dict[str, Any], weights: str | os.PathLike[str] | None
+) -> tuple[StylizeOptions, PictureLike | None]:
+    """The task's options, and the picture to start from if `init` is one."""
+    if isinstance(given.get("steps"), Integral):
+        given["steps"] = (given["steps"],)
+    if weights in STYLE_NETWORKS:
+        given.setdefault("network", weights)
+    init = given.get("init", "content")
+    named = isinstance(init, str) and init in INITS
+    if not named:
+        given["init"] = "picture"
+    try:
+        return StylizeOptions.of_recipe(**given), None if named else init
+    except TypeError as error:  # as Python says it of any function: no such keyword, or of another type
+        raise TypeError(str(error).replace("StylizeOptions.__init__()", "stylize()")) from error
+
+
+def _styles(
+    style: PictureLike | Sequence[PictureLike | tuple[PictureLike, float]],
+    content_masks: Sequence[PictureLike],
+    style_masks: Sequence[PictureLike],
+) -> list[Style]:
+    """The style pictures with their weights and masks; a single one is used for every mask."""
+    several = isinstance(style, list | tuple) and not _is_pair(style)
+    given: Sequence[Any] = style if several else [style]  # type: ignore[assignment]
+    pairs: list[tuple[Any, float]] = [each if _is_pair(each) else (each, 1.0) for each in given]
+    if not pairs:
+        raise OptionError("style", "no style, expected one picture or more")
+    if content_masks and len(pairs) not in (1, len(content_masks)):
+        raise OptionError("content_masks", f"{len(content_masks)} for {len(pairs)} styles, expected one each")
+    if style_masks and len(style_masks) != len(content_masks):
+        raise OptionError("style_masks", f"{len(style_masks)} for {len(content_masks)} content masks")
+    images = [(to_image(picture_of(picture, "style").pixels), weight) for picture, weight in pairs]
+    for _, weight in images:
+        if not 0 < weight < float("inf"):
+            raise OptionError("style", f"a weight must be above 0, got {weight:g}")
+    if len(images) == 1:
+        images *= max(1, len(content_masks))
+    return [
+        Style(image, weight, _mask(content_mask, "content_masks"), _mask(style_mask, "style_masks"))
+        for (image, weight), content_mask, style_mask in zip_longest(images, content_masks, style_masks)
+    ]
+
+
+def _is_pair(given: Any) -> bool:
+    return isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], int | float)
+
+
+def _mask(given: PictureLike | None, name: str) -> Tensor | None:
+    """A mask as (1, 1, H, W) in [0, 1]."""
+    return None if given is None else mask_of(picture_of(given, name), name)
+
+
+def _stylized(result: StylizeResult, photo: Picture) -> Stylized:
+    size = (result.image.shape[-2], result.image.shape[-1])
+    alpha = None if photo.alpha is None else resize(to_image(photo.alpha), size)
+    return Stylized(result.image, alpha, result.steps, result.history, result.seconds)
