@@ -40,16 +40,17 @@ def _tensor(member: bytes, stored: StoredTensor) -> "NDArray[np.float32]":
 
 
 def metadata_of(entry: WeightsEntry) -> dict[str, str]:
-    """What the converted file says about itself."""
+    """What the converted file says about itself.
+
+    Nothing of the registry's prose: the file is pinned, and a better word about a licence must not change it.
+    """
     pinned = entry.member or entry.archive
     return {
         "format": "pt",
         "name": entry.name,
         "network": entry.network,
         "preprocessing": entry.preprocessing,
-        "source": entry.source,
         "source_sha256": pinned.sha256 if pinned else "",
-        "licence": entry.licence,
     }
 
 
