@@ -12,7 +12,7 @@ from imgtool.cli.segment_files import WHOLE, SegmentFiles
 from imgtool.cli.session import Session
 from imgtool.errors import BadImage, OptionError
 from imgtool.imaging.raster import Raster
-from imgtool.options import SegmentOptions
+from imgtool.options.segment import SegmentOptions
 from imgtool.runtime.device import require_memory, step_down
 from imgtool.runtime.registry import registry
 from imgtool.tasks.load import load_segmenter

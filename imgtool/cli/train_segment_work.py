@@ -12,7 +12,7 @@ from imgtool.cli.training import Training, Work
 from imgtool.data.mask_pairs import Coding, MaskPair, PairContents, check_pairs, coding_of, find_mask_pairs
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
-from imgtool.options import TrainSegmentOptions
+from imgtool.options.segment import TrainSegmentOptions
 from imgtool.runtime.device import Device
 from imgtool.tasks.judge_segment import SegmentJudge
 from imgtool.tasks.segment_examples import Examples

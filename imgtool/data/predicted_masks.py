@@ -22,7 +22,7 @@ from imgtool.data.mask_pairs import (
 )
 from imgtool.files import printable
 from imgtool.imaging.labels import palette
-from imgtool.options import SEGMENT_KINDS
+from imgtool.options.segment import SEGMENT_KINDS
 
 HALF = 0.5  # from which on a probability speaks for an object
 MASKS = ({0, 1}, {0, 255}, {0, 65535})  # values of a mask without classes

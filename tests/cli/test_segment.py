@@ -11,7 +11,7 @@ from PIL import Image
 
 from imgtool.nn.hed import HED
 from imgtool.nn.unet import UNet
-from imgtool.options import SEGMENT_KINDS
+from imgtool.options.segment import SEGMENT_KINDS
 from imgtool.runtime.checkpoints import save_tensors
 
 QUICK = ("--threads", "1", "--precision", "bf16")

@@ -12,7 +12,7 @@ from PIL import Image
 from imgtool.cli.train_segment_work import metric_of, parts
 from imgtool.data.mask_pairs import Coding, MaskPair
 from imgtool.errors import DataError
-from imgtool.options import TrainSegmentOptions
+from imgtool.options.segment import TrainSegmentOptions
 from imgtool.runtime.checkpoints import load_metadata, load_tensors, save_state
 
 # The least work that is still the whole command.
