@@ -14,19 +14,8 @@ from PIL import ImageFont
 
 from imgtool.errors import OptionError
 from imgtool.files import printable
+from imgtool.options.captcha import DEFAULT_FAMILIES
 
-# Of fontpkg (extra "captcha"): sans and serif, mono and round, display and handwriting; licences OFL and Apache.
-# Chosen among those on the index for lining figures and letters that differ.
-DEFAULT_FAMILIES = (
-    "roboto",
-    "roboto-slab",
-    "source-code-pro",
-    "ibm-plex-serif",
-    "bitter",
-    "fredoka",
-    "righteous",
-    "kalam",
-)
 SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
 WEIGHT = 500  # of fonts that have a choice: heavy enough to survive noise
 # No font has a glyph for it, so that what is drawn stands for "missing".
@@ -41,21 +30,23 @@ class Font:
         name: what it says of itself, such as "Roboto Regular".
         sha256: of its file.
         data: the file.
+        origin: the file's path or the family that it was asked for by; "" for Pillow's own.
     """
 
     name: str
     sha256: str
     data: bytes
+    origin: str = ""
 
     @classmethod
-    def of(cls, data: bytes) -> "Font":
+    def of(cls, data: bytes, origin: str = "") -> "Font":
         """A font of a file's bytes.
 
         Raises:
             OSError: they are no font.
         """
         family, style = ImageFont.truetype(io.BytesIO(data), 16).getname()
-        return cls(f"{family} {style}".strip(), hashlib.sha256(data).hexdigest(), data)
+        return cls(f"{family} {style}".strip(), hashlib.sha256(data).hexdigest(), data, origin)
 
     def face(self, size: int) -> ImageFont.FreeTypeFont:
         """The font at an em of `size` pixels, at a medium weight if it has weights to choose from."""
@@ -104,7 +95,7 @@ def find_fonts(given: Sequence[str]) -> tuple[Font, ...]:
     if given:
         fonts = [font for each in given for font in _found(each)]
     else:
-        fonts = [Font.of(path.read_bytes()) for name in DEFAULT_FAMILIES if (path := _family(name))]
+        fonts = [Font.of(path.read_bytes(), name) for name in DEFAULT_FAMILIES if (path := _family(name))]
     return tuple({font.sha256: font for font in fonts or [_fallback()]}.values())
 
 
@@ -114,11 +105,12 @@ def _found(given: str) -> Iterator[Font]:
         files = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
         if not files:
             raise OptionError("font", f"{printable(path)} holds no font ({', '.join(SUFFIXES)})")
-        yield from map(_read, files)
+        for file in files:
+            yield _read(file, str(file))
     elif path.exists():
-        yield _read(path)
+        yield _read(path, str(path))
     elif found := _family(given):
-        yield _read(found)
+        yield _read(found, given)
     else:
         raise OptionError(
             "font",
@@ -127,9 +119,9 @@ def _found(given: str) -> Iterator[Font]:
         )
 
 
-def _read(path: Path) -> Font:
+def _read(path: Path, origin: str) -> Font:
     try:
-        return Font.of(path.read_bytes())
+        return Font.of(path.read_bytes(), origin)
     except OSError as error:
         reason = "it is no font" if error.errno is None else (error.strerror or str(error)).lower()
         raise OptionError("font", f"{printable(path)} cannot be read: {reason}") from error

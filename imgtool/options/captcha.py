@@ -12,6 +12,20 @@ from imgtool.options.checks import MAX_SEED, at_least, choice, within
 INKS = ("dark", "light", "any")
 COLORS = ("one", "each")
 BACKGROUNDS = ("plain", "gradient")  # anything else names a picture or a folder of them
+# Of fontpkg (extra "captcha"): sans and serif, mono and round, display and handwriting; licences OFL and Apache.
+# Chosen among those on the index for lining figures and letters that differ.
+DEFAULT_FAMILIES = (
+    "roboto",
+    "roboto-slab",
+    "source-code-pro",
+    "ibm-plex-serif",
+    "bitter",
+    "fredoka",
+    "righteous",
+    "kalam",
+)
+CAPTCHA_FORMATS = ("png", "jpg", "webp")
+CAPTCHA_LAYOUTS = ("files", "tar", "npy")
 MAX_CONTRAST = 21.0  # of black on white: WCAG 2.2
 MAX_LENGTH = 64
 MAX_SIDE = 4096
@@ -35,9 +49,7 @@ class CaptchaOptions:
     alphabet: str = string.ascii_uppercase + string.digits  # look-alikes are left out of it
     look_alike: float = 0.095  # glyphs nowhere farther apart than this share of their height are look-alikes
     size: tuple[int, int] = (160, 60)  # (width, height) in pixels
-    fonts: tuple[
-        str, ...
-    ] = ()  # files, folders, or families of fontpkg; () for the eight of `DEFAULT_FAMILIES`
+    fonts: tuple[str, ...] = ()  # files, folders, or families of fontpkg; () for `DEFAULT_FAMILIES`
     font_size: Range = (0.62, 0.8)  # of the em
     rotation: float = 20.0  # degrees, at most, to either side
     shear: float = 0.15  # horizontal shift for one unit of height, at most

@@ -14,7 +14,7 @@ from imgtool.imaging.bezier import bezier
 from imgtool.imaging.contrast import FLARE, darker, lighter, luminance
 from imgtool.imaging.glyphs import GlyphSet
 from imgtool.imaging.wave import Wave, displacement
-from imgtool.options.captcha import CaptchaOptions
+from imgtool.options.captcha import BACKGROUNDS, MAX_LENGTH, CaptchaOptions
 
 Floats = NDArray[np.float64]
 BLOCK = 64
@@ -140,11 +140,10 @@ def plan(options: CaptchaOptions, glyphs: GlyphSet, block: int, texts: tuple[str
         displacement(count, amplitudes[:, axis], lengths[:, axis], phases[:, axis])
         for axis, count in enumerate((height, width))
     )
-    # A fixed number of columns, so that one long text in a block does not change the others.
-    most = max(options.length[1], longest) if not options.words else max(map(len, options.words))
-    look = draw((8, BLOCK, most))[:, :, :longest]
+    # As many as there can be, so that no text changes how another one looks.
+    look = draw((6, BLOCK, MAX_LENGTH))[:, :, :longest]
     fonts = (look[0] * len(glyphs.fonts)).astype(int)
-    layout = _Layout(options, glyphs, fonts, characters, counts, look[1:6], draw((BLOCK, 1)))
+    layout = _Layout(options, glyphs, fonts, characters, counts, look[1:], draw((BLOCK, 1)))
     layout.fit(amplitudes)
     dark = _dark(options.ink, draw(BLOCK))
     backgrounds = _backgrounds(options, dark, draw((BLOCK, 2, 3)))
@@ -173,7 +172,7 @@ def plan(options: CaptchaOptions, glyphs: GlyphSet, block: int, texts: tuple[str
         dark=dark,
         backgrounds=backgrounds,
         turns=draw(BLOCK) * 2 * np.pi,
-        inks=_inks(options, dark, backgrounds, draw((BLOCK, most + 1, 3))),
+        inks=_inks(options, dark, backgrounds, draw((BLOCK, MAX_LENGTH + 1, 3))),
     )
 
 
@@ -279,8 +278,13 @@ def _dark(ink: str, numbers: Floats) -> NDArray[np.bool_]:
 def _backgrounds(options: CaptchaOptions, dark: NDArray[np.bool_], numbers: Floats) -> NDArray[np.uint8]:
     """Light colours for dark ink and dark ones for light ink, far enough from black or white for the contrast."""
     wanted = options.min_contrast * EXACTLY
-    light = lighter(between(numbers, 200, 255), np.minimum(1, wanted * FLARE - FLARE))
-    deep = darker(between(numbers, 0, 70), np.maximum(0, (1 + FLARE) / wanted - FLARE))
+    picture = options.background not in BACKGROUNDS  # faded as little as the contrast allows
+    light = lighter(
+        between(numbers, *((130, 170) if picture else (200, 255))), np.minimum(1, wanted * FLARE - FLARE)
+    )
+    deep = darker(
+        between(numbers, *((70, 110) if picture else (0, 70))), np.maximum(0, (1 + FLARE) / wanted - FLARE)
+    )
     return np.where(dark[:, None, None], light, deep)
 
 
