@@ -45,7 +45,10 @@ class Font:
         Raises:
             OSError: they are no font.
         """
-        family, style = ImageFont.truetype(io.BytesIO(data), 16).getname()
+        face = ImageFont.truetype(io.BytesIO(data), 16)
+        family, style = face.getname()
+        with suppress(OSError):  # of a variable font the style tells its default, which is not what is drawn
+            style = f"at weight {WEIGHT}" if face.get_variation_axes() else style
         return cls(f"{family} {style}".strip(), hashlib.sha256(data).hexdigest(), data, origin)
 
     def face(self, size: int) -> ImageFont.FreeTypeFont:

@@ -9,48 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtool.errors import OptionError
-from imgtool.imaging.contrast import contrast, luminance
+from imgtool.imaging.contrast import luminance
 from imgtool.imaging.fonts import Font, lacking
 from imgtool.imaging.glyphs import GlyphSet, without_look_alikes
 from imgtool.imaging.wave import Grid, warped
 from imgtool.options.captcha import CaptchaOptions
 from imgtool.tasks.captcha_plan import BLOCK, NOISE_TABLE, SHIFT, TRIES, Plan, plan, texts_of
+from imgtool.tasks.captcha_truth import Glyph, glyph_truths
 
 Pixels = NDArray[np.uint8]
 MIN_EM = 9.0  # pixels; smaller letters cannot be read
 MOST_COMPARED = 300  # characters; among more, look-alikes are not searched for
-EDGE = 8  # points along each side of a box that go through the wave
 SHARES = np.arange(256, dtype=np.float32)[:, None, None] / 255
 TABLE_KEY = (0x6E6F697365, 0)
-
-
-@dataclass(frozen=True)
-class Glyph:
-    """What is known about a character of a captcha. Coordinates are (x, y) pixels of the finished picture.
-
-    Attributes:
-        character: which.
-        font: name of its font.
-        size: of the em, in pixels.
-        angle: degrees, clockwise.
-        center: where the middle of its ink is.
-        box: left, top, right and bottom of its ink.
-        quad: the corners of its upright box after turn, shear and wave: clockwise from the top left one.
-        color: red, green and blue, 0 to 255.
-        contrast: WCAG ratio against the background.
-        visible: share of its ink that neither other glyphs nor lines nor dots cover.
-    """
-
-    character: str
-    font: str
-    size: float
-    angle: float
-    center: tuple[float, float]
-    box: tuple[float, float, float, float]
-    quad: tuple[tuple[float, float], ...]
-    color: tuple[int, int, int]
-    contrast: float
-    visible: float
 
 
 @dataclass(frozen=True)
@@ -181,7 +152,7 @@ class _Drawing:
         if self.style.options.noise:
             noise = self.style._noise[start : start + pixels.size].reshape(pixels.shape)
             pixels = cv2.add(pixels, noise, dtype=cv2.CV_8U)
-        glyphs = tuple(map(self._glyph, range(self.count))) if truth else ()
+        glyphs = self._truth() if truth else ()
         marks = warped(self._owners(), grid, rows, columns, border=0, nearest=True) if mask else None
         return Captcha(self.index, numbers.texts[at], pixels, glyphs, marks)
 
@@ -266,6 +237,13 @@ class _Drawing:
         pixels: Pixels = np.rint(first + (second - first) * share[..., None]).astype(np.uint8)
         return pixels
 
+    def _truth(self) -> tuple[Glyph, ...]:
+        plain = self.style.options.background == "plain"
+        below = luminance(self.numbers.backgrounds[self.at, :1] if plain else self._background())
+        return glyph_truths(
+            self.numbers, self.at, self.style.glyphs, self.visible, below, self.style.options.size
+        )
+
     def _owners(self, *, spread: bool = False) -> Pixels:
         """(H, W) before the wave: the number of the uppermost glyph, from 1 on, where its ink covers at least half.
 
@@ -280,38 +258,6 @@ class _Drawing:
                 stamp = cv2.dilate(stamp, np.ones((3, 3), np.uint8))
             inside[stamp >= (1 if spread else 128)] = k + 1
         return owners
-
-    def _glyph(self, k: int) -> Glyph:
-        numbers, at, glyphs = self.numbers, self.at, self.style.glyphs
-        font, character = numbers.fonts[at, k], numbers.characters[at, k]
-        wave, matrix, place = numbers.wave(at), numbers.matrices[at, k], numbers.places[at, k]
-        hull = glyphs.hulls[font, character]
-        outline = wave.moved(_dense(hull) @ matrix.T + place)
-        low, high = hull.min(axis=0), hull.max(axis=0)
-        corners = np.array([low, (high[0], low[1]), high, (low[0], high[1])])
-        color = numbers.inks[at, k]
-        box = np.clip([*outline.min(axis=0), *outline.max(axis=0)], 0, [*self.style.options.size] * 2)
-        return Glyph(
-            character=numbers.texts[at][k],
-            font=glyphs.fonts[font].name,
-            size=float(numbers.scales[at, k] * glyphs.size),
-            angle=float(numbers.angles[at, k]),
-            center=_pair(wave.moved(place)),
-            box=tuple(box.tolist()),
-            quad=tuple(map(_pair, wave.moved(corners @ matrix.T + place))),
-            color=tuple(color.tolist()),
-            contrast=self._contrast(color, box),
-            visible=self.visible[k],
-        )
-
-    def _contrast(self, color: Pixels, box: NDArray[np.float64]) -> float:
-        """The least contrast of a colour against the background under a glyph's box."""
-        left, top = np.floor(box[:2]).astype(int)
-        right, bottom = np.ceil(box[2:]).astype(int) + 1
-        below = self._background()[top:bottom, left:right].reshape(-1, 3)
-        if self.style.options.background == "plain":
-            below = below[:1]
-        return float(contrast(luminance(color), luminance(below)).min())
 
 
 def _require_glyphs(fonts: Sequence[Font], characters: str) -> None:
@@ -362,13 +308,3 @@ def _faded(scene: Pixels, limit: Pixels, dark: bool) -> Pixels:
         least = float(limit.max())
         return np.rint(least + (255 - least) * share).astype(np.uint8)
     return np.rint(float(limit.min()) * share).astype(np.uint8)
-
-
-def _dense(hull: NDArray[np.float64]) -> NDArray[np.float64]:
-    """More points along a hull, so that a wave bends its edges."""
-    share = np.arange(EDGE)[:, None, None] / EDGE
-    return (hull + (np.roll(hull, -1, axis=0) - hull) * share).reshape(-1, 2)
-
-
-def _pair(point: NDArray[np.float64]) -> tuple[float, float]:
-    return float(point[0]), float(point[1])
