@@ -159,7 +159,7 @@ look = params.together(
 @click.option("--save-config", type=click.Path(dir_okay=False), metavar="FILE", help="Save the style alone.")
 @click.option("-f", "--force", is_flag=True, help="Replace what is there.")
 @params.talk
-def captcha_gen_command(output: str | None, save_config: str | None, **values: Any) -> int:
+def captcha_gen_command(save_config: str | None, **values: Any) -> int:
     """Draw captchas: pictures of a text that bends, for training OCR and for measuring how strong they are.
 
     A set holds labels.jsonl and labels.csv, and a manifest from which any picture can be made again with --config and
@@ -180,6 +180,7 @@ def captcha_gen_command(output: str | None, save_config: str | None, **values: A
         options = options_of(values, config)
         if save_config:
             return _save(Path(save_config), options, force=values["force"])
+        output = values["output"]
         single = _is_single(output, values)
         shard = _shard(values["shard"])
     from imgtool.cli import captcha_gen_work as work

@@ -37,7 +37,7 @@ from imgtool.options.captcha import BACKGROUNDS, DEFAULT_FAMILIES, CaptchaOption
 from imgtool.tasks.captcha import Captcha, Captchas, Pixels
 
 SHEET, ON_SHEET = "sheet.png", 40
-PANEL = 120  # pixels
+PANEL = 240  # pixels
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ def draw_set(
     look, shape = _look(options, values), _shape(options, values)
     style = look.style()
     look = Look(look.options, look.fonts, style.alphabet, look.scenes, look.secure)
+    folder = folder.absolute()  # for processes that are elsewhere
+    _take_folder(folder, _manifest(look, style, shape), shape, force=values["force"])
     if style.look_alikes:
         console.say(f"Left out for looking like another: {' '.join(style.look_alikes)}")
-    manifest = _manifest(look, style, shape)
-    _take_folder(folder, manifest, shape, force=values["force"])
     mine = range(shard[0], shape.shards, shard[1])
     left = [each for each in mine if not is_whole(folder, shape, each)]
     pictures = sum(len(shape.indices(each)) for each in left)
@@ -121,7 +121,7 @@ def draw_set(
         if values["sheet"]:
             _write_sheet(folder / SHEET, style, shape)
     skipped = sum(len(shape.indices(each)) for each in mine) - pictures
-    console.say(f"{printable(folder)}: {pictures} done, {skipped} skipped, 0 failed")
+    console.say(f"{printable(values['output'])}: {pictures} done, {skipped} skipped, 0 failed")
     console.record({"summary": {"done": pictures, "skipped": skipped, "failed": 0}})
     return 0
 

@@ -167,10 +167,12 @@ def remove_set(folder: Path, shape: SetShape) -> None:
                 if "mask" in record:
                     (place / record["mask"]).unlink(missing_ok=True)
         _record_path(folder, shard).unlink(missing_ok=True)
-    for split in {*shape.splits, ""}:
-        for name in (LABELS, "labels.csv", TRUTH):
+    for split in (*shape.splits, ""):
+        for name in (LABELS, "labels.csv", TRUTH, MANIFEST):
             (folder / split / name).unlink(missing_ok=True)
-    (folder / MANIFEST).unlink(missing_ok=True)
+        for inside in (MASKS, SHARDS, "") if split else (MASKS, SHARDS):
+            with suppress(OSError):  # it holds something else, or is not there
+                (folder / split / inside).rmdir()
 
 
 def _as_files(folder: Path, shape: SetShape, shard: int, drawn: Iterable[Drawn]) -> list[dict[str, Any]]:
@@ -236,6 +238,7 @@ def _as_arrays(folder: Path, shape: SetShape, shard: int, drawn: Iterable[Drawn]
         rows.append(each.pixels)
         if each.mask is not None:
             masks.setdefault(record["split"], []).append(each.mask)
+            record["mask"] = f"{MASKS}/{record['file']}"
         records.append(record)
     for arrays, inside in ((pixels, ""), (masks, MASKS)):
         for split, rows in arrays.items():

@@ -24,7 +24,7 @@ class GlyphSet:
         size: of the em, in pixels.
         coverage: [font][character] -> (h, w) uint8, with a margin of one pixel of nothing.
         centers: (F, C, 2), the middle of each bitmap as (x, y) pixels.
-        hulls: (F, C, `DIRECTIONS`, 2), the farthest ink in each direction, from the middle.
+        hulls: (F, C, `DIRECTIONS`, 2), the farthest pixels half covered by ink, from the middle.
     """
 
     fonts: tuple[Font, ...]
@@ -50,7 +50,7 @@ class GlyphSet:
 
 def _hull(coverage: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The farthest corners of ink pixels in `DIRECTIONS` directions, (x, y)."""
-    rows, columns = np.nonzero(coverage)
+    rows, columns = np.nonzero(coverage >= 128)
     middles = np.stack([columns, rows], axis=1).astype(np.float64)
     corners = np.concatenate([middles + np.array([dx, dy]) for dx in (-0.5, 0.5) for dy in (-0.5, 0.5)])
     angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS

@@ -30,7 +30,7 @@ def decoded(data: bytes) -> NDArray[np.uint8]:
     Raises:
         ValueError: it cannot be decoded.
     """
-    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if stored is None:
         raise ValueError("it is no picture")
     pixels: NDArray[np.uint8] = cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)

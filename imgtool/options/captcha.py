@@ -53,7 +53,7 @@ class CaptchaOptions:
     font_size: Range = (0.62, 0.8)  # of the em
     rotation: float = 20.0  # degrees, at most, to either side
     shear: float = 0.15  # horizontal shift for one unit of height, at most
-    overlap: Range = (-0.1, 0.1)  # of neighbours, of the narrower one's width; below 0 a gap
+    overlap: Range = (-0.15, 0.05)  # of neighbours, of the narrower one's width; below 0 a gap
     jitter: float = 0.8  # share of the free height that glyphs move in
     ink: str = "dark"  # one of INKS: against the background
     colors: str = "one"  # of COLORS: one ink for all, or one for each glyph

@@ -14,11 +14,11 @@ from imgtool.imaging.fonts import Font, lacking
 from imgtool.imaging.glyphs import GlyphSet, without_look_alikes
 from imgtool.imaging.wave import Grid, warped
 from imgtool.options.captcha import CaptchaOptions
-from imgtool.tasks.captcha_plan import BLOCK, NOISE_TABLE, SHIFT, TRIES, Plan, plan, texts_of
+from imgtool.tasks.captcha_plan import BLOCK, MARGIN, NOISE_TABLE, SHIFT, TRIES, Plan, plan, texts_of
 from imgtool.tasks.captcha_truth import Glyph, glyph_truths
 
 Pixels = NDArray[np.uint8]
-MIN_EM = 9.0  # pixels; smaller letters cannot be read
+MIN_EM = 12.0  # pixels; smaller letters cannot be read
 MOST_COMPARED = 300  # characters; among more, look-alikes are not searched for
 SHARES = np.arange(256, dtype=np.float32)[:, None, None] / 255
 TABLE_KEY = (0x6E6F697365, 0)
@@ -109,7 +109,7 @@ class Captchas:
         longest = max(map(len, given), default=options.length[1])
         words = [word for word in given if len(word) == longest] or ["?" * longest]
         width = max(self._width(word) for word in words[:1000])
-        room = options.size[0] - 2 * (options.wave[1] * options.size[1] + 1)
+        room = options.size[0] - 2 * (options.wave[1] * options.size[1] + MARGIN)
         em = min(1.0, room / width) * options.font_size[0] * options.size[1]
         if em >= MIN_EM:
             return

@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 BLOCK = 64
 TRIES = 4  # sets of curves to choose from, should one hide a glyph
 SAMPLES = 24  # points along a curve
+MARGIN = 2  # pixels at the border without ink, for its edges are soft
 SHIFT = 4  # bits behind the point of a curve's coordinates
 DOT = 0.016  # radius, in heights of the picture
 NOISE_TABLE = 1 << 20
@@ -217,7 +218,8 @@ class _Layout:
             amplitudes: (N, 2) of the wave, pixels.
         """
         width, height = self.options.size
-        room = np.array([width, height]) - 2 * (amplitudes + 1)
+        edge = amplitudes + MARGIN
+        room = np.array([width, height]) - 2 * edge
         low, high, total = self._extents()
         tallest = np.where(self.there, high[..., 1] - low[..., 1], 0).max(axis=1)
         shrink = np.minimum(1, np.minimum(room[:, 0] / total, room[:, 1] / tallest))[:, None]
@@ -225,10 +227,10 @@ class _Layout:
         self.matrices = self.matrices * shrink[..., None, None]
         low, high, total = low * shrink[..., None], high * shrink[..., None], total * shrink[:, 0]
         lefts = self._lefts(high[..., 0] - low[..., 0])
-        lefts += amplitudes[:, :1] + 1 + self.start * (room[:, :1] - total[:, None])
+        lefts += edge[:, :1] + self.start * (room[:, :1] - total[:, None])
         free = room[:, 1:] - (high[..., 1] - low[..., 1])
         at = 0.5 + (self.height_numbers - 0.5) * self.options.jitter
-        tops = amplitudes[:, 1:] + 1 + free * at
+        tops = edge[:, 1:] + free * at
         self.places = np.stack([lefts - low[..., 0], tops - low[..., 1]], axis=-1)
         first = np.maximum(0, np.floor(self.places + low).astype(int) - 1)
         last = np.minimum((width, height), np.ceil(self.places + high).astype(int) + 2)
@@ -276,16 +278,19 @@ def _dark(ink: str, numbers: Floats) -> NDArray[np.bool_]:
 
 
 def _backgrounds(options: CaptchaOptions, dark: NDArray[np.bool_], numbers: Floats) -> NDArray[np.uint8]:
-    """Light colours for dark ink and dark ones for light ink, far enough from black or white for the contrast."""
+    """Light colours for dark ink and dark ones for light ink, far enough from black or white for the contrast.
+
+    Each channel keeps to that, so that all colours between two such do; one level is left for rounding.
+    """
     wanted = options.min_contrast * EXACTLY
+    lightest, deepest = np.array(wanted * FLARE - FLARE), np.array((1 + FLARE) / wanted - FLARE)
+    least = np.minimum(255, lighter(np.zeros(3), np.minimum(1, lightest)).astype(int) + 1)
+    most = np.maximum(0, darker(np.full(3, 255.0), np.maximum(0, deepest)).astype(int) - 1)
     picture = options.background not in BACKGROUNDS  # faded as little as the contrast allows
-    light = lighter(
-        between(numbers, *((130, 170) if picture else (200, 255))), np.minimum(1, wanted * FLARE - FLARE)
-    )
-    deep = darker(
-        between(numbers, *((70, 110) if picture else (0, 70))), np.maximum(0, (1 + FLARE) / wanted - FLARE)
-    )
-    return np.where(dark[:, None, None], light, deep)
+    light = np.maximum(least, between(numbers, *((130, 170) if picture else (200, 255))))
+    deep = np.minimum(most, between(numbers, *((70, 110) if picture else (0, 70))))
+    levels: NDArray[np.uint8] = np.rint(np.where(dark[:, None, None], light, deep)).astype(np.uint8)
+    return levels
 
 
 def _inks(
@@ -294,10 +299,12 @@ def _inks(
     """Colours with enough contrast against every colour between the two of their background."""
     mixing = np.linspace(0, 1, 17)[:, None]
     between_them = backgrounds[:, :1] + mixing * (backgrounds[:, 1:].astype(float) - backgrounds[:, :1])
-    seen = luminance(between_them if options.background == "gradient" else backgrounds[:, :1])
+    gradient = options.background == "gradient"
+    levels = between_them if gradient else backgrounds[:, :1].astype(float)
+    rounding = 0.5 if gradient else 0.0
     wanted = options.min_contrast * EXACTLY
-    below = (seen.min(axis=1) + FLARE) / wanted - FLARE
-    above = (seen.max(axis=1) + FLARE) * wanted - FLARE
+    below = (luminance(levels - rounding).min(axis=1) + FLARE) / wanted - FLARE
+    above = (luminance(levels + rounding).max(axis=1) + FLARE) * wanted - FLARE
     if options.colors == "one":
         numbers = np.broadcast_to(numbers[:, -1:], numbers.shape)
     dimmed = darker(numbers * 190, np.maximum(0, below)[:, None])
