@@ -266,3 +266,25 @@ class TestEdges:
     def test_unknown_kind(self, detector):
         with pytest.raises(OptionError, match="kind"):
             imgtool.edges(np.zeros((9, 7, 3), np.uint8), weights=detector, kind="side9")
+
+
+def test_captchas_as_the_command_draws_them(tmp_path, monkeypatch):
+    from imgtool.cli.main import run
+
+    monkeypatch.chdir(tmp_path)
+    assert (
+        run(["captcha-gen", "--level", "hard", "--font", "roboto", "--seed", "3", "--start", "65", "-q"]) == 0
+    )
+    first, second = imgtool.captchas(2, "hard", fonts=("roboto",), seed=3, start=65, masks=True)
+    with Image.open("captcha.png") as image:
+        assert (np.array(image) == first.pixels).all()
+    assert second.index == 66 and second.text == "".join(glyph.character for glyph in second.glyphs)
+    assert second.mask is not None and second.mask.max() == len(second.text)
+
+
+def test_captchas_on_pictures():
+    scene = np.full((30, 40, 3), (90, 140, 30), np.uint8)
+    (captcha,) = imgtool.captchas(1, fonts=("roboto",), backgrounds=[scene], noise=0)
+    assert all(glyph.contrast >= 4.5 for glyph in captcha.glyphs)
+    with pytest.raises(OptionError, match="no 'harder'"):
+        imgtool.captchas(1, "harder")
