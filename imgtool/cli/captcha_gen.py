@@ -88,7 +88,7 @@ look = params.together(
         multiple=True,
         type=click.Path(),
         metavar="FILE|DIR|FAMILY",
-        help="May be repeated.  [default: eight families of imgtool\\[captcha], else Pillow's own]",
+        help="May be repeated.  [default: eight families of the extra captcha, else Pillow's own]",
     ),
     knob("--font-size", type=params.Span(), help="Of the em, in heights of the picture."),
     knob("--rotation", type=float, help="Degrees to either side."),
