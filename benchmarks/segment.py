@@ -298,7 +298,8 @@ def _cells(side: int = 512, count: int = 130) -> np.ndarray:
 
 
 def _cells_of(path: Path) -> np.ndarray:
-    from imgtool.data.mask_pairs import Coding, MaskPair
+    from imgtool.data.coding import Coding
+    from imgtool.data.mask_pairs import MaskPair
 
     values = MaskPair(path, path).values()
     return Coding(tuple(np.unique(values).tolist())).objects(values)
