@@ -91,9 +91,8 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
         options = options_of(values)
     given = [] if values["weights"] in SEGMENT_WEIGHTS else [values["weights"]]
     beside = [ENDINGS[name] for name in EXTRAS if values[name]]
-    if "instances" in options.kind:
-        beside.append(TABLE)
-    choice = params.output_choice(values, beside=beside, also_read=given)
+    tables = {"instances": TABLE} if "instances" in options.kind else {}
+    choice = params.output_choice(values, beside=beside, beside_kind=tables, also_read=given)
     if values["verify_tiles"]:
         processor.wait_passively()
         from imgtool.cli.segment_verify import verify

@@ -65,7 +65,7 @@ class SegmentFiles:
         self.objects: int | None = None
         self._stack = ExitStack()
         self._kept: list[Probabilities] = []
-        self._sheet = _Sheet(raster) if values["sheet"] else None
+        self._sheet = _Sheet(raster) if values["sheet"] and job.leads else None
         self._overlay = _Overlay(self._view, raster)
         self._writers: dict[str, StripWriter] = {}
 
