@@ -345,7 +345,7 @@ def run(
             console.say("To go on: the same command with --skip-existing; it does anew what was cut short.")
         raise
     finally:
-        if len(jobs) + skipped > 1 and prepared:
+        if prepared and (skipped or len(jobs) > 1):
             console.say(", ".join(f"{count} {word}" for word, count in counts.items()))
         console.record({"summary": counts})
     # A reason of its own for all that were tried, such as memory, is told by its own code.

@@ -530,6 +530,61 @@ def test_a_mask_is_not_there_when_its_objects_fail(segment, photo, monkeypatch):
     assert files(photo) == ["photo.png"]
 
 
+def test_small_tiles_are_told_once_to_be_slow(imgtool, models, folder):
+    """In fp32 windows stay large, however small a tile is."""
+    words = (
+        "--weights",
+        models / "cells.safetensors",
+        "--threads",
+        "1",
+        "--kind",
+        "mask",
+        "-o",
+        "out/",
+        "-f",
+    )
+    for name in "ab":
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80), np.uint8)).save(f"{name}.png")
+    slow = imgtool("segment", "a.png", "b.png", *words, "--precision", "fp32", "--tile", "16")
+    assert slow.stderr.count("tiles of 16 are slow") == 1
+    assert "with --tile 640 at" in slow.stderr
+    for more in (("--precision", "fp32"), ("--precision", "bf16", "--tile", "32")):
+        assert "slow" not in imgtool("segment", "a.png", *words, *more).stderr
+
+
+def test_memory_that_runs_out_halves_the_tile(segment, photo, monkeypatch):
+    from imgtool.cli import segment_work
+
+    plain, tried = segment_work.probability_strips, []
+
+    def full(*arguments, tile, **options):
+        tried.append(tile)
+        if len(tried) == 1:
+            raise MemoryError
+        return plain(*arguments, tile=tile, **options)
+
+    monkeypatch.setattr(segment_work, "probability_strips", full)
+    result = segment("photo.png", "--tile", "64")
+    assert (result.code, tried) == (0, [64, 32])
+    assert "once more with --tile 32" in result.stderr
+
+
+def test_what_lacks_its_table_or_sheet_is_not_done(segment, photo):
+    """And what is done stays as it is, also what stands beside it."""
+    words = ("photo.png", "--kind", "mask,instances", "--sheet", "-o", "out/", "--skip-existing")
+    done = segment(*words)
+    assert "out/photo-instances-objects.csv: 60x44" in done.stderr
+    whole = {path: Path("out", path).read_bytes() for path in files("out")}
+    assert "0 done, 1 skipped" in segment(*words).stderr
+    for gone in ("photo-instances-objects.csv", "photo-mask-sheet.png", "photo-instances.png"):
+        Path("out", gone).unlink()
+        untouched = Path("out/photo-instances.png" if "sheet" in gone else "out/photo-mask.png")
+        before = untouched.stat().st_mtime_ns
+        assert segment(*words).code == 0
+        assert {path: Path("out", path).read_bytes() for path in files("out")} == whole
+        assert untouched.stat().st_mtime_ns == before
+
+
 def test_verify_tiles_goes_on_after_a_bad_picture(segment, photo):
     Path("bad.png").write_bytes(b"no picture")
     result = segment("bad.png", "photo.png", "--verify-tiles", "--json")
