@@ -14,6 +14,7 @@ from imgtool.cli.session import Session
 from imgtool.errors import BadImage, OptionError
 from imgtool.files import printable
 from imgtool.imaging.raster import Raster
+from imgtool.imaging.raster_files import CHANNELS_LAST, has_channels_first
 from imgtool.options import SegmentOptions
 from imgtool.runtime.registry import registry
 from imgtool.tasks.load import load_segmenter
@@ -171,7 +172,9 @@ def seen_by_model(raster: Raster, segmenter: Segmenter, name: str) -> Raster:
     try:
         return raster.with_channels(segmenter.network.channels)
     except ValueError as error:
-        raise BadImage(name, f"{error} by the model", hint="a model trained on such pictures") from error
+        first = has_channels_first(raster.height, raster.channels)
+        hint = CHANNELS_LAST if first else "a model trained on such pictures"
+        raise BadImage(name, f"{error} by the model", hint=hint) from error
 
 
 def statistics_of(raster: Raster, name: str) -> Scale:

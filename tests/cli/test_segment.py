@@ -413,6 +413,10 @@ def test_channels_that_do_not_fit_are_named(segment, photo):
     np.save("five.npy", np.dstack([gray] * 5))
     assert segment("five.npy", model="five").code == 0
     assert "5 channels, expected 1" in segment("five.npy", "-o", "x.png").error
+    for shape in ((3, 100, 100), (3, 20, 30)):  # too many channels for any picture, and for the model
+        np.save("first.npy", np.zeros(shape, np.uint8))
+        refused = segment("first.npy", "-o", "x.png")
+        assert (refused.code, "np.moveaxis(array, 0, -1)" in refused.error) == (1, True)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -47,6 +47,7 @@ def test_run_is_a_folder_that_segment_takes(train, imgtool, data):
     assert result.code == 0, result.stderr
     assert "4 pairs to train on, 1 to choose by; masks hold classes 0, 255" in result.stderr
     assert "imgtool segment IMAGE --weights run" in result.stderr
+    assert "None" not in (data / "run/report.html").read_text()
     for name in ("options.json", "log.jsonl", "report.html", "model.safetensors", "checkpoints/last.pt"):
         assert (data / "run" / name).is_file(), name
     assert [path.name for path in (data / "run/samples").glob("*.png")] == ["worst-1.png"]
