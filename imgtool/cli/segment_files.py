@@ -192,9 +192,8 @@ class _Overlay:
 
     def __init__(self, view: Callable[[slice], NDArray[np.uint8]], raster: Raster) -> None:
         self.view, self.top, self.done = view, 0, 0
-        self.known = np.empty(
-            (0, raster.width), np.uint8
-        )  # from the row `top` on: the last one drawn, and new ones
+        # Classes from the row `top` on: of the last one that was drawn, and of those that are not yet
+        self.known = np.empty((0, raster.width), np.uint8)
 
     def added(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The rows that can be drawn, now that more are known."""
