@@ -175,7 +175,7 @@ class Ours:
 
     def __call__(self, pixels: np.ndarray, **knobs: object) -> np.ndarray:
         """(H, W, 3) uint8 to (kinds, H, W) in [0, 1], by `EdgesOptions`."""
-        from imgtool.options import EdgesOptions
+        from imgtool.options.edges import EdgesOptions
         from imgtool.tasks.edges import edges
 
         return np.stack([*edges(pixels, EdgesOptions(**knobs), network=self.network).maps.values()])

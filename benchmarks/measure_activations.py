@@ -14,7 +14,7 @@ import torch
 
 from imgtool.imaging.io import read_picture
 from imgtool.imaging.tensors import to_image
-from imgtool.options import vgg_layers
+from imgtool.options.stylize import vgg_layers
 from imgtool.runtime.checkpoints import save_tensors
 from imgtool.runtime.device import select_device
 from imgtool.runtime.registry import find_weights

@@ -160,7 +160,7 @@ def _ours(name: str, threads: int) -> Callable[[np.ndarray], object]:
 
     from imgtool.imaging.raster import raster_of
     from imgtool.nn.unet import UNet
-    from imgtool.options import SegmentOptions
+    from imgtool.options.segment import SegmentOptions
     from imgtool.tasks.segment import Segmenter, probabilities
 
     if name == "nuclei":

@@ -201,7 +201,7 @@ def _first_step() -> float:
 
 def _our_objective(photo, painting):  # type: ignore[no-untyped-def]
     """The default recipe's objective at full size, in the precision that it picks here."""
-    from imgtool.options import StylizeOptions
+    from imgtool.options.stylize import StylizeOptions
     from imgtool.runtime.device import select_device
     from imgtool.runtime.registry import find_weights
     from imgtool.tasks.load import load_style_network

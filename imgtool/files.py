@@ -67,7 +67,7 @@ def check_writable(path: Path) -> None:
     Raises:
         OutputError: The target is a folder or read-only, or its folder cannot be written or created.
     """
-    with _output_errors(path):
+    with output_errors(path):
         status = _status(path)
         if status is not None:
             _check_target(path, status)
@@ -103,7 +103,7 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
         OutputError: The contents cannot be written; also for a full disk met inside the block.
     """
     draft: _FileDraft | _DeviceDraft
-    with _output_errors(path):
+    with output_errors(path):
         status = _status(path)
         if status is not None:
             _check_target(path, status)
@@ -120,7 +120,7 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
             if error.errno in _DISK_ERRORS and error.filename is None:
                 raise _output_error(path, error) from error
             raise
-        with _output_errors(path):
+        with output_errors(path):
             draft.publish(overwrite=overwrite)
     finally:
         draft.discard()
@@ -336,8 +336,8 @@ def _os_error(code: int, path: Path) -> OSError:
 
 
 @contextmanager
-def _output_errors(path: Path) -> Iterator[None]:
-    """Turn the system's errors into one OutputError about `path`."""
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn the system's errors, met while writing, into one OutputError about `path`."""
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name

@@ -4,7 +4,7 @@ import signal
 import numpy as np
 import pytest
 
-from imgtool.options import VGG_CONVOLUTIONS
+from imgtool.options.stylize import VGG_CONVOLUTIONS
 from imgtool.runtime.convert import write_safetensors
 
 CHANNELS = (64, 128, 256, 512, 512)

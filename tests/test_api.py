@@ -14,7 +14,7 @@ from imgtool.cli import main
 from imgtool.errors import BadImage, Diverged, OptionError, OutputError, WeightsError
 from imgtool.imaging.tensors import to_image
 from imgtool.nn.hed import HED
-from imgtool.options import StylizeOptions
+from imgtool.options.stylize import StylizeOptions
 from imgtool.runtime.checkpoints import save_tensors
 from imgtool.tasks import edges as tasks
 from imgtool.tasks.stylize import StylizeResult

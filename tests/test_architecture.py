@@ -145,7 +145,7 @@ def test_holds(rule: Rule) -> None:
         (arrows_point_down, "losses/gram.py", "from imgtool.imaging.color import luma"),
         (arrows_point_down, "nn/vgg.py", "def late():\n    import imgtool.tasks.stylize"),
         (arrows_point_down, "tasks/load.py", "from imgtool.cli import console"),
-        (arrows_point_down, "files.py", "from imgtool.options import INITS"),
+        (arrows_point_down, "files.py", "from imgtool.options.stylize import INITS"),
         (arrows_point_down, "errors.py", "from imgtool import files"),
         (arrows_point_down, "runtime/device.py", "from imgtool import __version__"),
         (arrows_point_down, "cli/batch.py", "from imgtool import stylize"),

@@ -3,20 +3,22 @@
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
 
 import pytest
 
+from imgtool import options
 from imgtool.errors import OptionError
-from imgtool.options import (
+from imgtool.options.checks import MAX_SEED
+from imgtool.options.edges import TrainEdgesOptions
+from imgtool.options.segment import TrainSegmentOptions
+from imgtool.options.stylize import (
     MAX_SCALES,
-    MAX_SEED,
     RECIPE_FIELDS,
     STYLE_NETWORKS,
     STYLIZE_RECIPES,
     UNLIMITED,
     StylizeOptions,
-    TrainEdgesOptions,
-    TrainSegmentOptions,
     vgg_layers,
 )
 
@@ -143,8 +145,12 @@ def test_layers_of_one_are_not_those_of_another():
 
 
 def test_no_torch_needed():
-    script = "import sys, imgtool.options; print(sorted({'torch', 'numpy', 'rich'} & set(sys.modules)))"
+    modules = [f"imgtool.options.{path.stem}" for path in Path(options.__file__).parent.glob("[a-z]*.py")]
+    script = (
+        f"import sys, {', '.join(modules)}; print(sorted({{'torch', 'numpy', 'rich'}} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert len(modules) > 3
     assert done.stdout.strip() == "[]"
 
 

@@ -14,7 +14,7 @@ from imgtool.api.inputs import PictureLike, picture_of
 from imgtool.imaging.levels import levels
 from imgtool.imaging.tensors import to_image
 from imgtool.imaging.thin import thin_edges
-from imgtool.options import EDGE_WEIGHTS, EdgesOptions
+from imgtool.options.edges import EDGE_WEIGHTS, EdgesOptions
 from imgtool.runtime.device import select_device
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks.edges import edges_that_fit

@@ -12,7 +12,7 @@ from PIL import Image
 from imgtool.api.inputs import PictureLike, raster_given
 from imgtool.errors import BadImage
 from imgtool.imaging.labels import palette
-from imgtool.options import SEGMENT_WEIGHTS, SegmentOptions
+from imgtool.options.segment import SEGMENT_WEIGHTS, SegmentOptions
 from imgtool.runtime.device import select_device
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks.load import load_segmenter

@@ -19,7 +19,7 @@ from imgtool.errors import Diverged, OptionError
 from imgtool.imaging.io import write_picture
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.tensors import resize, to_image, to_picture
-from imgtool.options import INITS, STYLE_NETWORKS, StylizeOptions
+from imgtool.options.stylize import INITS, STYLE_NETWORKS, StylizeOptions
 from imgtool.runtime.device import select_device
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks import stylize as task

@@ -16,7 +16,7 @@ from imgtool.cli.console import console
 from imgtool.cli.sources import exists, is_file
 from imgtool.errors import DeviceError, ImgtoolError, WeightsError
 from imgtool.files import check_writable, printable
-from imgtool.options import StylizeOptions
+from imgtool.options.stylize import StylizeOptions
 
 if TYPE_CHECKING:
     from imgtool.runtime.device import Device

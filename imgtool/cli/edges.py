@@ -7,7 +7,7 @@ import click
 
 from imgtool.cli import batch, params, settings
 from imgtool.errors import OptionError
-from imgtool.options import EDGE_KINDS, EDGE_WEIGHTS, EdgesOptions
+from imgtool.options.edges import EDGE_KINDS, EDGE_WEIGHTS, EdgesOptions
 from imgtool.runtime import processor
 
 FORMATS = (*batch.FORMATS, "svg")

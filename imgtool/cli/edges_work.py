@@ -16,7 +16,7 @@ from imgtool.imaging.levels import levels
 from imgtool.imaging.picture import Picture, Samples, to_8_bits, to_16_bits
 from imgtool.imaging.recipes import to_json
 from imgtool.imaging.thin import thin_edges
-from imgtool.options import EdgesOptions
+from imgtool.options.edges import EdgesOptions
 from imgtool.runtime.device import memory_told, require_memory
 from imgtool.runtime.registry import registry
 from imgtool.tasks.edges import Probabilities, edges_that_fit

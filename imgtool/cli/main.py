@@ -28,6 +28,7 @@ COMMANDS = {
     "train-edges": "imgtool.cli.train_edges:train_edges_command",
     "segment": "imgtool.cli.segment:segment_command",
     "train-segment": "imgtool.cli.train_segment:train_segment_command",
+    "captcha-gen": "imgtool.cli.captcha_gen:captcha_gen_command",
     "score": "imgtool.cli.score:score_group",
     "weights": "imgtool.cli.weights:weights_group",
     "inspect": "imgtool.cli.recipes:inspect_command",

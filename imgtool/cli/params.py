@@ -4,6 +4,7 @@ A parameter is called as its long option is, so that settings and recipes can na
 """
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,6 +84,53 @@ class Numbers(ParamType):
             self.fail(f"{value!r} is no {word}, nor several with commas.", param, ctx)
 
 
+class Span(ParamType):
+    """A number, or a range of them: `5`, `4-6`, `-0.3--0.1`.
+
+    Args:
+        kind: `int` for whole numbers, `float` for any.
+    """
+
+    NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?"
+
+    def __init__(self, kind: type[int] | type[float] = float) -> None:
+        self.kind = kind
+        self.name = "n[-m]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        """The lowest and the highest."""
+        if isinstance(value, list | tuple):
+            value = "-".join(map(str, value))
+        found = re.fullmatch(rf"({self.NUMBER})(?:[-,]({self.NUMBER}))?", str(value).strip())
+        try:
+            low, high = (self.kind(each) for each in (found[1], found[2] or found[1])) if found else (1, 0)
+        except ValueError:
+            low, high = 1, 0
+        if not low <= high:
+            example = "5 or 4-6, in whole numbers" if self.kind is int else "0.7 or 0.5-0.8"
+            self.fail(f"{value!r} is neither a number nor a range; write {example}.", param, ctx)
+        return low, high
+
+
+class Size(ParamType):
+    """Width and height in pixels: `160x60`."""
+
+    name = "WxH"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Both."""
+        if isinstance(value, list | tuple):
+            value = "x".join(map(str, value))
+        found = re.fullmatch(r"(\d{1,6})[x,](\d{1,6})", str(value).strip().lower())
+        if not found:
+            self.fail(f"{value!r} is no size; write 160x60.", param, ctx)
+        return int(found[1]), int(found[2])
+
+
 class Names(ParamType):
     """One of several names, some with commas between them, or all.
 
@@ -110,9 +158,15 @@ class Names(ParamType):
 
 
 class Weighted(ParamType):
-    """Names with optional weights: `conv1_1,conv2_1:0.5`."""
+    """Names with optional weights: `conv1_1,conv2_1:0.5`.
 
-    name = "name[:weight],…"
+    Args:
+        separator: what stands before a weight.
+    """
+
+    def __init__(self, separator: str = ":") -> None:
+        self.separator = separator
+        self.name = f"name[{separator}weight],…"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -122,7 +176,7 @@ class Weighted(ParamType):
             return value
         pairs = {}
         for part in str(value).split(","):
-            name, _, weight = part.strip().partition(":")
+            name, _, weight = part.strip().partition(self.separator)
             try:
                 pairs[name] = float(weight) if weight else 1.0
             except ValueError:
@@ -163,7 +217,8 @@ class Repeatable(click.Command):
         """Whether a recipe may set an option: it says how a picture is made, not what is read and written."""
         name = str(option.name)
         if name in self.files:
-            return value is None or value in self.files[name]
+            values = value if option.multiple and isinstance(value, list) else [value]
+            return all(each is None or each in self.files[name] for each in values)
         return name not in (*OUTPUT, *TALK, *self.extras)
 
 

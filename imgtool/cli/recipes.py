@@ -296,7 +296,8 @@ def _arguments(command: params.Repeatable, recipe: Mapping[str, Any], folders: S
         if not isinstance(param, click.Option) or not command.is_knob(param, value):
             raise RecipeError(f"the recipe's option {name!r} is unknown to {recipe['command']}")
         try:
-            words += params.typed(param, value)
+            for each in value if param.multiple and isinstance(value, list) else [value]:
+                words += params.typed(param, each)
         except TypeError as error:
             raise RecipeError(f"the recipe's option {name!r} has a value that cannot be typed") from error
     return [*words, "--", *positional]

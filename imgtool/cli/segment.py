@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from imgtool.cli import batch, params, settings
-from imgtool.options import SEGMENT_KINDS, SEGMENT_WEIGHTS, SegmentOptions
+from imgtool.options.segment import SEGMENT_KINDS, SEGMENT_WEIGHTS, SegmentOptions
 from imgtool.runtime import processor
 
 FORMATS = ("png", "tif", "tiff", "npy")

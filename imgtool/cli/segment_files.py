@@ -20,7 +20,7 @@ from imgtool.imaging.picture import Picture
 from imgtool.imaging.raster import Raster
 from imgtool.imaging.sheet import draw_sheet
 from imgtool.imaging.strips import Layout, StripWriter
-from imgtool.options import SegmentOptions
+from imgtool.options.segment import SegmentOptions
 from imgtool.tasks.objects import instances_of
 from imgtool.tasks.segment import Probabilities, Scale, Segmenter, classes_of, foreground
 

@@ -13,7 +13,7 @@ from imgtool.cli.session import Session
 from imgtool.cli.sources import READABLE, Source, find_sources
 from imgtool.errors import ImgtoolError
 from imgtool.imaging.raster import Raster, raster_of
-from imgtool.options import SegmentOptions
+from imgtool.options.segment import SegmentOptions
 from imgtool.tasks.load import load_segmenter
 from imgtool.tasks.segment import Segmenter, probabilities
 

@@ -15,7 +15,7 @@ from imgtool.errors import BadImage, OptionError
 from imgtool.files import printable
 from imgtool.imaging.raster import Raster
 from imgtool.imaging.raster_files import CHANNELS_LAST, has_channels_first
-from imgtool.options import SegmentOptions
+from imgtool.options.segment import SegmentOptions
 from imgtool.runtime.registry import registry
 from imgtool.tasks.load import load_segmenter
 from imgtool.tasks.segment import (

@@ -12,7 +12,7 @@ from imgtool.cli import batch, params, settings
 from imgtool.cli.sources import exists, is_file, require_file
 from imgtool.errors import OptionError
 from imgtool.files import printable
-from imgtool.options import INITS, OPTIMIZERS, POOLS, STYLE_NETWORKS, STYLIZE_RECIPES, StylizeOptions
+from imgtool.options.stylize import INITS, OPTIMIZERS, POOLS, STYLE_NETWORKS, STYLIZE_RECIPES, StylizeOptions
 from imgtool.runtime import processor
 
 # Options that name files, with the words that are none; files written besides the result, by their options.

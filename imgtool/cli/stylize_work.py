@@ -17,7 +17,7 @@ from imgtool.cli.console import OnProgress, console
 from imgtool.cli.session import Session
 from imgtool.imaging.io import Picture
 from imgtool.imaging.tensors import fit, resize, to_image, to_picture
-from imgtool.options import INITS, RECIPE_FIELDS, StylizeOptions
+from imgtool.options.stylize import INITS, RECIPE_FIELDS, StylizeOptions
 from imgtool.runtime.device import require_memory, step_down
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import activations_name, load_style_network

@@ -9,7 +9,7 @@ import click
 
 from imgtool.cli import params, run_options
 from imgtool.errors import OptionError
-from imgtool.options import EDGE_STARTS, STUDENT, TrainEdgesOptions
+from imgtool.options.edges import EDGE_STARTS, STUDENT, TrainEdgesOptions
 from imgtool.runtime import processor
 
 STUDENTS = TrainEdgesOptions(**STUDENT)

@@ -16,7 +16,7 @@ from imgtool.imaging.io import read_picture, write_picture
 from imgtool.imaging.levels import levels
 from imgtool.imaging.picture import Picture
 from imgtool.nn.hed import HED
-from imgtool.options import EdgesOptions, TrainEdgesOptions
+from imgtool.options.edges import EdgesOptions, TrainEdgesOptions
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile, find_weights, registry
 from imgtool.tasks.edges import edges

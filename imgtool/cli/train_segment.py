@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from imgtool.cli import params, run_options
-from imgtool.options import SEGMENT_METRICS, TrainSegmentOptions
+from imgtool.options.segment import SEGMENT_METRICS, TrainSegmentOptions
 from imgtool.runtime import processor
 
 DEFAULTS = TrainSegmentOptions()

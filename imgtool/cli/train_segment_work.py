@@ -13,7 +13,7 @@ from imgtool.data.coding import Coding, coding_of
 from imgtool.data.mask_pairs import MaskPair, PairContents, check_pairs, find_mask_pairs
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
-from imgtool.options import TrainSegmentOptions
+from imgtool.options.segment import TrainSegmentOptions
 from imgtool.runtime.device import Device
 from imgtool.tasks.judge_segment import SegmentJudge
 from imgtool.tasks.segment_examples import Examples

@@ -14,7 +14,7 @@ from imgtool.data.coding import Coding, lossy_fault, shown
 from imgtool.data.mask_pairs import COLOR, MASK_ENDINGS, has_fractions, numbered, read_samples, values_of
 from imgtool.files import printable
 from imgtool.imaging.labels import palette
-from imgtool.options import SEGMENT_KINDS
+from imgtool.options.segment import SEGMENT_KINDS
 
 HALF = 0.5  # from which on a probability speaks for an object
 MASKS = ({0, 1}, {0, 255}, {0, 65535})  # values of a mask without classes

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from imgtool.options import vgg_layers
+from imgtool.options.stylize import vgg_layers
 
 CHANNELS = (64, 128, 256, 512, 512)
 STRIDE = 16  # of the fifth block

@@ -16,7 +16,7 @@ from imgtool.imaging.picture import Samples, to_8_bits
 from imgtool.imaging.tensors import to_image
 from imgtool.imaging.tiling import Tiling
 from imgtool.nn.hed import HED, LEAST, OUTPUTS, STRIDE
-from imgtool.options import EDGE_TILE, EdgesOptions
+from imgtool.options.edges import EDGE_TILE, EdgesOptions
 from imgtool.runtime.device import has_memory, require_memory, step_down
 
 # Told of each tile that is done, and how many there are.

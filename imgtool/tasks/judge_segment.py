@@ -16,7 +16,7 @@ from imgtool.imaging.raster import raster_of
 from imgtool.metrics.masks import THRESHOLDS as BORDER_THRESHOLDS
 from imgtool.metrics.masks import average_precision, best_borders, border_table, dice
 from imgtool.nn.unet import UNet
-from imgtool.options import SegmentOptions
+from imgtool.options.segment import SegmentOptions
 from imgtool.runtime.device import Device
 from imgtool.tasks.objects import instances_of
 from imgtool.tasks.segment import Probabilities, Segmenter, foreground, probabilities

@@ -10,7 +10,7 @@ from imgtool.errors import OptionError, WeightsError
 from imgtool.nn.hed import HED, INPUTS
 from imgtool.nn.unet import UNet
 from imgtool.nn.vgg import PREPROCESSING, VGG
-from imgtool.options import STYLE_NETWORKS, StylizeOptions
+from imgtool.options.stylize import STYLE_NETWORKS, StylizeOptions
 from imgtool.runtime.checkpoints import load_into, load_metadata, load_tensors, require_fit
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile, registry

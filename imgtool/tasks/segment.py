@@ -14,7 +14,7 @@ from torch import Tensor
 from imgtool.imaging.raster import Raster
 from imgtool.imaging.tiling import Span, ValidTiling, cut_columns, mirrored
 from imgtool.nn.unet import UNet
-from imgtool.options import SegmentOptions
+from imgtool.options.segment import SegmentOptions
 from imgtool.runtime.device import require_memory, step_down
 
 Result = TypeVar("Result")

@@ -14,7 +14,7 @@ from imgtool.data.kept import Kept
 from imgtool.data.mask_pairs import MaskPair, PairContents
 from imgtool.imaging.raster import raster_of
 from imgtool.losses.masks import border_weights
-from imgtool.options import TrainSegmentOptions
+from imgtool.options.segment import TrainSegmentOptions
 from imgtool.tasks.segment import Scale, scale_of
 
 KEPT_BYTES = 2 << 30  # of pairs that stay in memory with their weight maps

@@ -12,7 +12,7 @@ from imgtool.imaging.tensors import fit, resize
 from imgtool.losses.gram import content_loss, gram_matrix, style_loss
 from imgtool.losses.smoothness import total_variation
 from imgtool.nn.vgg import VGG
-from imgtool.options import StylizeOptions
+from imgtool.options.stylize import StylizeOptions
 
 # With `normalize`, weights of 1 mean: half the mean squared difference of features; ten times the mean squared
 # difference of Gram matrices over the squared number of channels, as in Gatys' own later code; and a roughness

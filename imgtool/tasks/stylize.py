@@ -14,7 +14,7 @@ from imgtool.nn.vgg import VGG
 from imgtool.optim.adam import Adam
 from imgtool.optim.lbfgs import LBFGS, identity
 from imgtool.optim.pyramid import pyramid_precondition
-from imgtool.options import StylizeOptions
+from imgtool.options.stylize import StylizeOptions
 from imgtool.tasks.style_objective import Losses, Style, StyleObjective
 
 RESTARTS = 3  # after a loss that is not finite, each with a step of half the length

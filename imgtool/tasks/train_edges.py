@@ -19,7 +19,7 @@ from imgtool.imaging.thin import skeleton
 from imgtool.losses.edges import OUTSIDE, balanced_cross_entropy, soft_cross_entropy
 from imgtool.metrics.edges import edge_counts, edge_thresholds, summarise
 from imgtool.nn.hed import BLOCKS, HED
-from imgtool.options import EdgesOptions, TrainEdgesOptions
+from imgtool.options.edges import EdgesOptions, TrainEdgesOptions
 from imgtool.runtime.checkpoints import load_into, load_tensors, packed
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile

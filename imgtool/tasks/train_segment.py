@@ -13,7 +13,7 @@ from imgtool.data.augment import cut, elastic, random_placement, sampled, sampli
 from imgtool.imaging.picture import Picture
 from imgtool.losses.masks import weighted_cross_entropy
 from imgtool.nn.unet import UNet
-from imgtool.options import TrainSegmentOptions
+from imgtool.options.segment import TrainSegmentOptions
 from imgtool.runtime.checkpoints import packed
 from imgtool.runtime.device import Device
 from imgtool.tasks.judge_segment import SegmentJudge

@@ -59,7 +59,7 @@ def test_facts(imgtool, ready):
 
 
 def test_the_largest_size_fits_exactly(imgtool, ready, monkeypatch):
-    from imgtool.options import StylizeOptions
+    from imgtool.options.stylize import StylizeOptions
     from imgtool.tasks.stylize import memory_needed
 
     dtype = device.select_device().dtype

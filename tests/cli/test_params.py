@@ -3,7 +3,7 @@ import pytest
 
 from imgtool.cli import params
 from imgtool.cli.batch import FORMATS
-from imgtool.options import TrainSegmentOptions
+from imgtool.options.segment import TrainSegmentOptions
 
 
 @pytest.mark.parametrize(

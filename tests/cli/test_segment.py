@@ -12,7 +12,7 @@ from PIL import Image
 from imgtool.imaging.labels import mask_over
 from imgtool.nn.hed import HED
 from imgtool.nn.unet import UNet
-from imgtool.options import SEGMENT_KINDS
+from imgtool.options.segment import SEGMENT_KINDS
 from imgtool.runtime.checkpoints import save_tensors
 
 QUICK = ("--threads", "1", "--precision", "bf16")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from imgtool.cli import stylize_work
 from imgtool.imaging.io import read_recipe
-from imgtool.options import StylizeOptions
+from imgtool.options.stylize import StylizeOptions
 from imgtool.runtime import device
 from imgtool.tasks.stylize import StylizeResult
 

@@ -13,7 +13,7 @@ from imgtool.cli.train_segment_work import metric_of, parts
 from imgtool.data.coding import Coding
 from imgtool.data.mask_pairs import MaskPair
 from imgtool.errors import DataError
-from imgtool.options import TrainSegmentOptions
+from imgtool.options.segment import TrainSegmentOptions
 from imgtool.runtime.checkpoints import load_metadata, load_tensors, save_state
 
 # The least work that is still the whole command.

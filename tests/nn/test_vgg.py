@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from imgtool.nn.vgg import VGG, average_pool, max_pool
-from imgtool.options import VGG_CONVOLUTIONS, vgg_layers
+from imgtool.options.stylize import VGG_CONVOLUTIONS, vgg_layers
 from imgtool.runtime.registry import find_weights
 
 # Simonyan & Zisserman 2014, table 1, columns D and E, typed again.

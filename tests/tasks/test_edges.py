@@ -10,7 +10,7 @@ from imgtool.errors import DeviceError
 from imgtool.imaging.tensors import to_image
 from imgtool.imaging.thin import thin_edges
 from imgtool.nn.hed import HED
-from imgtool.options import EDGE_KINDS, EDGE_TILE, EdgesOptions
+from imgtool.options.edges import EDGE_KINDS, EDGE_TILE, EdgesOptions
 from imgtool.runtime import device
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import find_weights

@@ -9,7 +9,7 @@ from imgtool.errors import WeightsError
 from imgtool.imaging.raster import raster_of
 from imgtool.nn.hed import HED
 from imgtool.nn.unet import UNet
-from imgtool.options import SegmentOptions
+from imgtool.options.segment import SegmentOptions
 from imgtool.runtime.checkpoints import packed, save_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile

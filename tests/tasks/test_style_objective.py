@@ -14,7 +14,7 @@ from imgtool.nn.vgg import VGG
 from imgtool.optim.adam import Adam
 from imgtool.optim.lbfgs import LBFGS, _Pair
 from imgtool.optim.pyramid import pyramid_precondition
-from imgtool.options import StylizeOptions
+from imgtool.options.stylize import StylizeOptions
 from imgtool.tasks.style_objective import Style, StyleObjective
 from imgtool.tasks.stylize import _evaluate
 

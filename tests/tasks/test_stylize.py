@@ -12,7 +12,7 @@ from imgtool.imaging.color import luma
 from imgtool.imaging.io import read_picture
 from imgtool.imaging.tensors import fit, resize, to_image
 from imgtool.nn.vgg import VGG
-from imgtool.options import StylizeOptions
+from imgtool.options.stylize import StylizeOptions
 from imgtool.runtime.device import select_device
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks import stylize as module

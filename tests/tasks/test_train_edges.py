@@ -7,7 +7,7 @@ from imgtool.data.edge_pairs import find_edge_pairs
 from imgtool.errors import WeightsError
 from imgtool.losses.edges import OUTSIDE
 from imgtool.nn.hed import HED, VGG16_DEPTHS, VGG16_WIDTHS
-from imgtool.options import STUDENT, TrainEdgesOptions
+from imgtool.options.edges import STUDENT, TrainEdgesOptions
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.train_edges import EdgesTrainee, network_to_train

@@ -11,7 +11,7 @@ from imgtool.data.coding import OBJECT_CLASSES, Coding, coding_of
 from imgtool.data.mask_pairs import check_pairs, find_mask_pairs, numbered
 from imgtool.imaging.raster import raster_of
 from imgtool.metrics.masks import average_precision, border_scores, dice
-from imgtool.options import TrainSegmentOptions
+from imgtool.options.segment import TrainSegmentOptions
 from imgtool.runtime.checkpoints import save_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile

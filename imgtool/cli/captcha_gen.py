@@ -1,0 +1,237 @@
+"""`imgtool captcha-gen`: a style, and a picture or a set of them."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgtool.cli import params, settings
+from imgtool.cli.captcha_style import STYLE_FIELDS, config_of, words_of
+from imgtool.cli.sources import STREAM
+from imgtool.errors import OptionError
+from imgtool.options.captcha import (
+    BACKGROUNDS,
+    CAPTCHA_FORMATS,
+    CAPTCHA_LAYOUTS,
+    CAPTCHA_LEVELS,
+    COLORS,
+    DEFAULT_FAMILIES,
+    INKS,
+    CaptchaOptions,
+)
+
+# Of its options, those that say how a set is stored.
+EXTRAS = (
+    "count",
+    "layout",
+    "truth",
+    "masks",
+    "split",
+    "sheet",
+    "workers",
+    "shard",
+    "shard_size",
+    "ray",
+    "save_config",
+)
+STYLE = CaptchaOptions()
+
+
+def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
+    """An option of the style, with the default of the level "medium"."""
+    return params.knob(STYLE, name, **more)
+
+
+look = params.together(
+    click.option(
+        "--level",
+        type=click.Choice(tuple(CAPTCHA_LEVELS)),
+        help=f"Where the defaults of the look come from.  [default: {STYLE.level}]",
+    ),
+    click.option(
+        "--config",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="A saved style, or a set's manifest.json.",
+    ),
+    click.option("--text", help="The same text in every picture."),
+    click.option(
+        "--text-file", type=click.Path(dir_okay=False), metavar="FILE", help="Choose texts from its lines."
+    ),
+    knob("--length", type=params.Span(int), help="Characters of a random text."),
+    knob("--alphabet", type=str, help="What random texts are made of; look-alikes are left out of it."),
+    knob(
+        "--look-alike", type=float, help="Distance of glyphs, in their heights, below which they look alike."
+    ),
+    knob("--size", type=params.Size(), help="Of the picture in pixels."),
+    click.option(
+        "--font",
+        multiple=True,
+        type=click.Path(),
+        metavar="FILE|DIR|FAMILY",
+        help="May be repeated.  [default: eight families of imgtool\\[captcha], else Pillow's own]",
+    ),
+    knob("--font-size", type=params.Span(), help="Of the em, in heights of the picture."),
+    knob("--rotation", type=float, help="Degrees to either side."),
+    knob("--shear", type=float, help="Horizontal shift for one unit of height."),
+    knob("--overlap", type=params.Span(), help="Of neighbours, in widths of the narrower; below 0 a gap."),
+    knob("--jitter", type=float, help="Share of the free height that glyphs move in."),
+    knob("--ink", type=click.Choice(INKS), help="Against the background."),
+    knob("--colors", type=click.Choice(COLORS), help="One ink for all, or one for each glyph."),
+    knob(
+        "--background", type=click.Path(), metavar="|".join(BACKGROUNDS) + "|FILE|DIR", help="What is behind."
+    ),
+    knob("--min-contrast", type=float, help="Of each glyph against its background, as WCAG counts."),
+    knob("--min-visible", type=float, help="Share of each glyph's ink that nothing covers."),
+    knob("--wave", type=params.Span(), help="Amplitude, in heights of the picture."),
+    knob("--wave-length", type=params.Span(), help="In heights of the picture."),
+    knob("--lines", type=int, help="Bezier curves across the text."),
+    knob("--line-width", type=params.Span(), help="In heights of the picture."),
+    knob("--line-degree", type=int, help="Of the curves."),
+    knob("--dots", type=int, help="How many."),
+    knob("--noise", type=float, help="Standard deviation, in levels of 255."),
+)
+
+
+@click.command(
+    "captcha-gen",
+    cls=params.Repeatable,
+    files={"font": DEFAULT_FAMILIES, "text_file": (), "background": BACKGROUNDS, "config": ()},
+    extras=EXTRAS,
+    short_help="Draw captchas, with their truth.",
+)
+@click.option("-n", "--count", type=click.IntRange(1), default=1, show_default=True, help="How many.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    help="A folder for a set; for a single picture also a file, or - for stdout.  [default: captcha.png]",
+)
+@look
+@knob("--seed", type=int, help="Picture i depends on it and on i alone.")
+@click.option(
+    "--start", type=click.IntRange(0), default=0, show_default=True, help="Number of the first picture."
+)
+@click.option("--secure", is_flag=True, help="Texts that no seed can tell, to protect something.")
+@click.option(
+    "--format",
+    type=click.Choice(CAPTCHA_FORMATS),
+    default="png",
+    show_default=True,
+    help="Of pictures in a set.",
+)
+@click.option(
+    "--quality", type=click.IntRange(1, 100), default=90, show_default=True, help="Of JPEG and WebP."
+)
+@click.option(
+    "--layout",
+    type=click.Choice(CAPTCHA_LAYOUTS),
+    default="files",
+    show_default=True,
+    help="A file each, WebDataset tars, or arrays.",
+)
+@click.option(
+    "--truth", is_flag=True, help="Tell every glyph's place, font, colour, contrast, in truth.jsonl."
+)
+@click.option("--masks", is_flag=True, help="Save which pixel belongs to which glyph.")
+@click.option(
+    "--split",
+    type=params.Weighted("="),
+    metavar="NAME=SHARE,…",
+    help="Divide the set, no text in two parts: train=0.8,val=0.1,test=0.1.",
+)
+@click.option("--sheet", is_flag=True, help="Save the first 40 on a sheet, sheet.png.")
+@click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes.")
+@click.option(
+    "--shard-size", type=click.IntRange(1), default=1000, show_default=True, help="Pictures in a shard."
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Draw each N-th shard alone, from the I-th on: for batch queues.",
+)
+@click.option(
+    "--ray", metavar="ADDRESS", help="Spread shards over a Ray cluster: its address, or auto, or local."
+)
+@click.option("--save-config", type=click.Path(dir_okay=False), metavar="FILE", help="Save the style alone.")
+@click.option("-f", "--force", is_flag=True, help="Replace what is there.")
+@params.talk
+def captcha_gen_command(save_config: str | None, **values: Any) -> int:
+    """Draw captchas: pictures of a text that bends, for training OCR and for measuring how strong they are.
+
+    A set holds labels.jsonl and labels.csv, and a manifest from which any picture can be made again with --config and
+    --start. The same command goes on with a set that was interrupted. Text captchas are weak: imgtool captcha-audit
+    tells how weak.
+
+    \b
+    Examples:
+      imgtool captcha-gen --text HELLO -o hello.png
+      imgtool captcha-gen -n 10000 -o set --level medium --truth --workers 2
+      imgtool captcha-gen -n 100000 -o shards --layout tar --split train=0.8,val=0.1,test=0.1
+      imgtool captcha-gen --level hard --lines 3 --save-config mine.toml
+      imgtool captcha-gen -n 1 --config set/manifest.json --start 1234 -o again.png
+    """
+    context = click.get_current_context()
+    with settings.origins_told(context):
+        config = config_of(values["config"], context) if values["config"] else {}
+        options = options_of(values, config)
+        if save_config:
+            return _save(Path(save_config), options, force=values["force"])
+        output = values["output"]
+        single = _is_single(output, values)
+        shard = _shard(values["shard"])
+    from imgtool.cli import captcha_gen_work as work
+
+    if single:
+        return work.draw_one(options, output or "captcha.png", values)
+    assert output is not None
+    return work.draw_set(options, Path(output), values, shard=shard)
+
+
+def options_of(values: Mapping[str, Any], config: Mapping[str, Any]) -> CaptchaOptions:
+    """The task's options: what is typed goes before a saved style, and that before the level."""
+    given = {name: values[name] for name in STYLE_FIELDS if values.get(name) is not None}
+    given |= {name: values[name] for name in ("text", "seed") if values.get(name) is not None}
+    if values.get("font"):
+        given["fonts"] = values["font"]
+    if values.get("text_file"):
+        if values.get("text") is not None:
+            raise OptionError("text", "does not go with --text-file", hint="leave one of them away")
+        given["words"] = words_of(Path(values["text_file"]))
+    known = {field.name for field in fields(CaptchaOptions)}
+    merged = {**config, **given}
+    level = merged.pop("level", STYLE.level)
+    return CaptchaOptions.of_level(level, **{name: value for name, value in merged.items() if name in known})
+
+
+def _is_single(output: str | None, values: Mapping[str, Any]) -> bool:
+    """Whether one picture is asked for rather than a set."""
+    suffix = Path(output or "").suffix[1:].lower()
+    as_file = output in (None, STREAM) or suffix in (*CAPTCHA_FORMATS, "jpeg")
+    if values["count"] == 1 and as_file:
+        return True
+    if output is None or output == STREAM:
+        raise click.UsageError("a set needs a folder: -o DIR.")
+    if as_file:
+        raise click.UsageError(
+            f"{output} is one file for {values['count']} pictures; -o takes a folder for a set."
+        )
+    return False
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    """Which shards: the remainder, from 0 on, and the divisor."""
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text or "1/1")
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise OptionError("shard", f"{text!r} is no part of a whole; write 1/4 to 4/4")
+    return int(found[1]) - 1, int(found[2])
+
+
+def _save(path: Path, options: CaptchaOptions, *, force: bool) -> int:
+    from imgtool.cli.captcha_style import save_style
+
+    save_style(path, options, force=force)
+    return 0

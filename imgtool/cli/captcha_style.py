@@ -1,0 +1,110 @@
+"""Styles of captchas in files: TOML that people write, and the manifest of a set."""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgtool.cli.console import console
+from imgtool.errors import OptionError, OutputError
+from imgtool.files import atomic_write, printable
+from imgtool.options.captcha import CaptchaOptions
+
+# What a style says: not which texts, nor the seed.
+STYLE_FIELDS = tuple(
+    field.name for field in fields(CaptchaOptions) if field.name not in ("text", "words", "seed", "fonts")
+)
+MOST_WORDS = 1_000_000
+
+
+def config_of(path: str, context: click.Context) -> dict[str, Any]:
+    """What a saved style or a set's manifest says, by field of `CaptchaOptions`.
+
+    Raises:
+        OptionError: it cannot be read, or says what is no option.
+    """
+    shown = printable(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        found = json.loads(text) if path.lower().endswith(".json") else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise OptionError("config", f"{shown} cannot be read: {reason}") from error
+    if isinstance(found, dict) and isinstance(found.get("style"), dict):  # a manifest
+        if found.get("secure") and context.params.get("text") is None:
+            raise OptionError("config", f"{shown}: no seed tells its secure texts", hint="--text TEXT")
+        found = {**found["style"], "seed": found.get("seed", 0)}
+    if not isinstance(found, dict):
+        raise OptionError("config", f"{shown} holds no options")
+    return _typed(found, shown, context)
+
+
+def _typed(found: Mapping[str, Any], shown: str, context: click.Context) -> dict[str, Any]:
+    """Values as their options would take them from the command line."""
+    params = {str(param.name): param for param in context.command.params}
+    known = (*STYLE_FIELDS, "fonts", "words", "text", "seed")
+    typed: dict[str, Any] = {}
+    for key, value in found.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            guess = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+            raise OptionError("config", f"{shown}: no option is called {printable(key)}; {guess}")
+        if name in ("fonts", "words"):
+            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+                raise OptionError("config", f"{shown}: {key} must be a list of strings")
+            typed[name] = tuple(value)
+            continue
+        try:
+            typed[name] = params[name].type_cast_value(context, value)
+        except click.BadParameter as error:
+            raise OptionError("config", f"{shown}: {key}: {error.message}") from error
+        except TypeError as error:
+            raise OptionError("config", f"{shown}: {key}: {value!r} is of another kind") from error
+    return typed
+
+
+def words_of(path: Path) -> tuple[str, ...]:
+    """The lines of a file that are not empty.
+
+    Raises:
+        OptionError: it cannot be read, or has none.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise OptionError("text_file", f"{printable(path)} cannot be read: {reason}") from error
+    words = tuple(dict.fromkeys(word for line in lines if (word := line.strip())))
+    if not words:
+        raise OptionError("text_file", f"{printable(path)} has no text")
+    if len(words) > MOST_WORDS:
+        raise OptionError(
+            "text_file", f"{printable(path)} has {len(words)} texts, expected at most {MOST_WORDS}"
+        )
+    return words
+
+
+def style_of(options: CaptchaOptions) -> dict[str, Any]:
+    """The fields of a style as a file holds them."""
+    return {name: getattr(options, name) for name in (*STYLE_FIELDS, "fonts")}
+
+
+def save_style(path: Path, options: CaptchaOptions, *, force: bool) -> None:
+    """Write a style that `--config` reads.
+
+    Raises:
+        OutputError: it exists, or cannot be written.
+    """
+    if path.exists() and not force:
+        raise OutputError(f"{printable(path)} exists", hint="--force")
+    # JSON's strings, numbers and lists are TOML's too.
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in style_of(options).items()]
+    with atomic_write(path) as file:
+        file.write(("# imgtool captcha-gen --config THIS\n" + "\n".join(lines) + "\n").encode())
+    console.say(printable(path))

@@ -1,0 +1,35 @@
+"""Values of options that make no sense; each check raises `OptionError`."""
+
+import math
+from collections.abc import Mapping
+
+from imgtool.errors import OptionError
+
+MAX_SEED = 2**63 - 1
+
+
+def choice(option: str, value: str, known: Mapping[str, object] | tuple[str, ...]) -> None:
+    """One of those that are known."""
+    if value not in known:
+        raise OptionError(option, f"no {value!r}; choose from {', '.join(known)}")
+
+
+def at_least(option: str, value: float, low: float) -> None:
+    """A finite number from `low` on."""
+    if not low <= value < 1e18:
+        raise OptionError(option, f"must be at least {low:g}, got {str(value)[:20]}")
+
+
+def within(option: str, value: int, low: int, high: int) -> None:
+    """A number from `low` to `high`."""
+    if not low <= value <= high:
+        raise OptionError(option, f"must be from {low} to {high}, got {value}")
+
+
+def ends(steps: int | None, time: float | None) -> None:
+    """A training has an end."""
+    if steps is None and time is None:
+        raise OptionError("steps", "neither --steps nor --time says when to end")
+    for name, value in (("steps", steps), ("time", time)):
+        if value is not None and not 0 < value < math.inf:
+            raise OptionError(name, f"must be above 0, got {value:g}")

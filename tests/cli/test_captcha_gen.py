@@ -1,0 +1,305 @@
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imgtool.data.captcha_set import read_captcha_set
+
+
+@pytest.fixture
+def captchas(imgtool):
+    """Runs `imgtool captcha-gen` with two fonts, so that it is quick."""
+    quick = ("--font", "roboto", "--font", "kalam")
+    return lambda *arguments, **more: imgtool("captcha-gen", *quick, *arguments, **more)
+
+
+def bytes_of(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.array(image.convert("RGB"))
+
+
+# One picture
+
+
+def test_a_text_in_a_file(captchas, folder):
+    result = captchas("--text", "HELLO", "-o", "hello.png")
+    assert result.code == 0
+    assert "hello.png: HELLO" in result.stderr
+    assert pixels("hello.png").shape == (60, 160, 3)
+
+
+def test_default_name_and_json(captchas, folder):
+    result = captchas("--json", "--length", "4", "--size", "200x80")
+    (record,) = result.records
+    assert record["output"] == "captcha.png" and len(record["text"]) == 4
+    assert (record["width"], record["height"]) == (200, 80)
+    assert [glyph["character"] for glyph in record["glyphs"]] == list(record["text"])
+
+
+def test_stdout(captchas):
+    result = captchas("--text", "AB", "-o", "-", "--format", "webp")
+    assert result.code == 0 and result.stdout[8:12] == b"WEBP"
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_inspect_and_rerun(captchas, imgtool, suffix):
+    captchas("--level", "hard", "--seed", "5", "--start", "77", "-o", f"a.{suffix}")
+    recipe = json.loads(imgtool("inspect", f"a.{suffix}").stdout)
+    assert recipe["options"]["seed"] == 5 and recipe["options"]["lines"] == 2
+    assert imgtool("rerun", f"a.{suffix}", "-o", f"b.{suffix}").code == 0
+    with open(f"a.{suffix}", "rb") as one, open(f"b.{suffix}", "rb") as other:  # noqa: PTH123
+        assert one.read() == other.read()
+
+
+def test_rerun_of_secure_text_from_files(imgtool, folder, families):
+    (folder / "words.txt").write_text("ABLE\nBAKER\n")
+    Image.new("RGB", (50, 40), (200, 180, 90)).save("scene.png")
+    shutil.copy(families[0], folder / "mine.ttf")
+    done = imgtool(
+        *("captcha-gen", "--secure", "--text-file", "words.txt", "--font", "mine.ttf"),
+        *("--background", "scene.png", "-o", "a.png"),
+    )
+    assert done.code == 0
+    recipe = json.loads(imgtool("inspect", "a.png").stdout)
+    assert {each["param"] for each in recipe["inputs"]} == {"font", "background"}
+    assert imgtool("rerun", "a.png", "-o", "b.png").code == 0
+    assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
+    (folder / "mine.ttf").write_bytes(families[1].read_bytes())
+    assert "has changed" in imgtool("rerun", "a.png", "-o", "c.png").error
+
+
+@pytest.fixture
+def families():
+    import fontpkg
+
+    return [fontpkg.path("kalam"), fontpkg.path("righteous")]
+
+
+# Sets
+
+
+def test_set_with_truth_and_sheet(captchas, folder):
+    result = captchas("-n", "12", "-o", "set", "--truth", "--masks", "--sheet")
+    assert result.code == 0
+    assert result.stderr.splitlines()[-1] == "set: 12 done, 0 skipped, 0 failed"
+    items = read_captcha_set(folder / "set")
+    truth = [json.loads(line) for line in (folder / "set/truth.jsonl").read_text().splitlines()]
+    assert [item.text for item in items] == [
+        "".join(g["character"] for g in each["glyphs"]) for each in truth
+    ]
+    assert {g["font"] for each in truth for g in each["glyphs"]} == {"Roboto at weight 500", "Kalam Regular"}
+    with Image.open("set/masks/000003.png") as mask:
+        assert np.unique(np.array(mask)).tolist() == [0, 1, 2, 3, 4, 5]
+    assert pixels("set/sheet.png").shape[1] > 1000
+
+
+@pytest.mark.parametrize("layout", ["files", "tar", "npy"])
+def test_same_bytes_for_any_number_of_workers(captchas, folder, layout):
+    shape = ("-n", "50", "--shard-size", "20", "--layout", layout, "--split", "train=3,val=1")
+    assert captchas(*shape, "-o", "one").code == 0
+    assert captchas(*shape, "-o", "two", "--workers", "2").code == 0
+    assert bytes_of(folder / "one") == bytes_of(folder / "two")
+
+
+def test_shards_of_a_queue_add_up(captchas, folder):
+    shape = ("-n", "50", "--shard-size", "10", "--length", "3")
+    captchas(*shape, "-o", "whole")
+    for part in ("2/3", "3/3"):
+        captchas(*shape, "-o", "parts", "--shard", part)
+    assert not (folder / "parts/labels.jsonl").exists()
+    captchas(*shape, "-o", "parts", "--shard", "1/3")
+    assert bytes_of(folder / "whole") == bytes_of(folder / "parts")
+
+
+def test_rerun_skips_what_is_whole_and_grows(captchas, folder):
+    captchas("-n", "30", "--shard-size", "10", "-o", "set")
+    before = {name: (folder / "set" / name).stat().st_mtime_ns for name in ("000000.png", "000029.png")}
+    (folder / "set/000015.png").unlink()
+    result = captchas("-n", "34", "--shard-size", "10", "-o", "set")
+    assert "14 done, 20 skipped" in result.stderr
+    assert before == {name: (folder / "set" / name).stat().st_mtime_ns for name in before}
+    captchas("-n", "34", "--shard-size", "10", "-o", "fresh")
+    assert bytes_of(folder / "set") == bytes_of(folder / "fresh")
+
+
+def test_killed_run_goes_on(folder):
+    command = [sys.executable, "-m", "imgtool", "captcha-gen", "--font", "roboto", "-q", "-n", "3000", "-o"]
+    command += ["set", "--shard-size", "100"]
+    child = subprocess.Popen(command)
+    while not list(folder.glob("set/shards/*")):
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    whole = len(list(folder.glob("set/shards/*")))
+    assert whole < 30 and not (folder / "set/labels.jsonl").exists()
+    assert subprocess.run(command, check=False).returncode == 0
+    assert len(read_captcha_set(folder / "set")) == 3000
+    assert not list(folder.rglob(".imgtool*"))
+
+
+def test_interrupted_run_says_how_to_go_on(folder, listening):
+    command = [sys.executable, "-m", "imgtool", "captcha-gen", "--font", "roboto", "-n", "50000", "-o", "set"]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not list(folder.glob("set/.imgtool*")):
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, told = child.communicate()
+    assert child.returncode == 130
+    assert "the same command goes on" in told and "Traceback" not in told
+    assert not list(folder.glob("set/*.png")) and not list(folder.glob("set/.imgtool*"))
+
+
+def test_any_picture_of_a_set_again(captchas, imgtool, folder):
+    captchas("-n", "12", "--start", "60", "-o", "set", "--level", "hard", "--seed", "3")
+    assert imgtool("captcha-gen", "--config", "set/manifest.json", "--start", "70", "-o", "a.png").code == 0
+    np.testing.assert_array_equal(pixels("a.png"), pixels("set/000070.png"))
+
+
+def test_picture_of_a_secure_set_again(captchas, imgtool, folder):
+    captchas("-n", "3", "--secure", "-o", "set")
+    text = read_captcha_set(folder / "set")[2].text
+    again = ("captcha-gen", "--config", "set/manifest.json", "--start", "2", "-o", "a.png")
+    assert "no seed tells its secure texts. Try: --text TEXT" in imgtool(*again).error
+    imgtool(*again, "--text", text)
+    np.testing.assert_array_equal(pixels("a.png"), pixels("set/000002.png"))
+
+
+# Styles
+
+
+def test_saved_style(captchas, imgtool, folder):
+    saved = captchas("--level", "hard", "--lines", "3", "--wave", "0.02-0.04", "--save-config", "mine.toml")
+    assert saved.code == 0 and not (folder / "captcha.png").exists()
+    style = tomllib.loads((folder / "mine.toml").read_text())
+    assert style["lines"] == 3 and style["wave"] == [0.02, 0.04] and style["fonts"] == ["roboto", "kalam"]
+    captchas("--level", "hard", "--lines", "3", "--wave", "0.02-0.04", "-o", "a.png")
+    imgtool("captcha-gen", "--config", "mine.toml", "-o", "b.png")
+    np.testing.assert_array_equal(pixels("a.png"), pixels("b.png"))
+    imgtool("captcha-gen", "--config", "mine.toml", "--lines", "0", "-o", "c.png")
+    assert not np.array_equal(pixels("a.png"), pixels("c.png"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lins = 3", "no option is called lins; did you mean lines?"),
+        ('lines = "many"', "lines: 'many' is not a valid integer"),
+        ("wave = [0.1]\nsize = 3", "size: 3 is no size"),
+        ("lines = -2", "--lines: must be from 0 to 20, got -2"),
+        ("fonts = 3", "fonts must be a list of strings"),
+        ("not toml", "cannot be read"),
+        ("rotation = [1, 2]", "rotation: "),
+    ],
+)
+def test_faults_of_a_style(captchas, folder, text, message):
+    (folder / "style.toml").write_text(text)
+    result = captchas("--config", "style.toml")
+    assert result.code == 2 and message in result.error
+    assert not (folder / "captcha.png").exists()
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--alphabet", ""), "--alphabet: is empty"),
+        (("--text", ""), "--text: is empty"),
+        (("--text", "A B"), "--text: ' ' cannot be drawn"),
+        (("--length", "6-4"), "neither a number nor a range"),
+        (("--length", "0"), "--length: must be from 1 to 64"),
+        (("--size", "160"), "is no size; write 160x60"),
+        (("--size", "40x60"), "pixels high, expected at least 12"),
+        (("--min-contrast", "22"), "--min-contrast: must be from 1 to 21"),
+        (("--min-contrast", "nan"), "--min-contrast: must be from 1 to 21"),
+        (("--wave", "0.4"), "would fold. Try: --wave-length 2.8 or more"),
+        (("--font", "missing.ttf"), "neither a file, a folder nor an installed family"),
+        (("--text", "中"), "has no glyph for 中"),
+        (("--background", "missing.png"), "neither plain, gradient nor a picture"),
+        (("--text-file", "missing.txt"), "--text-file: missing.txt cannot be read"),
+        (("--text", "A", "--text-file", "x"), "does not go with --text-file"),
+        (("--config", "missing.toml"), "--config: missing.toml cannot be read"),
+        (("--overlap", "x"), "neither a number nor a range"),
+        (("-n", "2"), "a set needs a folder"),
+        (("-n", "2", "-o", "a.png"), "is one file for 2 pictures"),
+        (("-n", "2", "-o", "set", "--split", "a/b=1"), "--split: 'a/b' with a share"),
+        (("-n", "2", "-o", "set", "--shard", "3/2"), "--shard: '3/2' is no part of a whole"),
+    ],
+)
+def test_impossible_options(imgtool, folder, arguments, message):
+    result = imgtool("captcha-gen", *arguments)
+    assert result.code == 2
+    assert message in result.error
+    assert list(folder.iterdir()) == []
+
+
+def test_font_that_is_none(imgtool, folder):
+    (folder / "bad.ttf").write_bytes(b"nonsense")
+    assert "bad.ttf cannot be read: it is no font" in imgtool("captcha-gen", "--font", "bad.ttf").error
+
+
+def test_background_that_is_no_picture(captchas, folder):
+    (folder / "bad.png").write_bytes(b"nonsense")
+    result = captchas("--background", "bad.png")
+    assert result.code == 1 and "bad.png" in result.error
+
+
+def test_what_exists_is_kept(captchas, folder):
+    (folder / "a.png").write_bytes(b"mine")
+    assert "a.png exists" in captchas("-o", "a.png").error
+    assert (folder / "a.png").read_bytes() == b"mine"
+    assert captchas("-o", "a.png", "--force").code == 0
+    (folder / "full").mkdir()
+    (folder / "full/mine.txt").write_text("mine")
+    assert "is not empty, and holds no set" in captchas("-n", "2", "-o", "full").error
+
+
+def test_another_set_is_kept(captchas, folder):
+    captchas("-n", "3", "-o", "set")
+    before = bytes_of(folder / "set")
+    result = captchas("-n", "3", "-o", "set", "--seed", "1", "--level", "easy")
+    assert result.code == 1
+    assert "holds another set, it differs in seed, style" in result.error
+    assert "differs in count" in captchas("-n", "2", "-o", "set").error
+    assert bytes_of(folder / "set") == before
+    assert captchas("-n", "2", "-o", "set", "--layout", "npy", "--force").code == 0
+    assert not (folder / "set/000000.png").exists() and (folder / "set/00000.npy").exists()
+
+
+def test_full_disk(captchas, folder):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
+    try:
+        result = captchas("-n", "3", "-o", "set", "--layout", "tar")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert result.code == 1 and "larger than a file may be here" in result.stderr
+    assert not (folder / "set/00000.tar").exists() and not (folder / "set/labels.jsonl").exists()
+
+
+def test_no_torch(folder):
+    script = (
+        "import sys\nfrom imgtool.cli.main import run\n"
+        "code = run(['captcha-gen', '--font', 'roboto', '--text', 'AB', '-q'])\n"
+        "print(code, {'torch', 'torchvision', 'skimage', 'rich'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0 set()"
