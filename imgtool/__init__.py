@@ -5,17 +5,23 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imgtool.api.captcha import captchas
     from imgtool.api.edges import edges
     from imgtool.api.segment import segment
     from imgtool.api.stylize import stylize
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "edges", "segment", "stylize"]
+__all__ = ["__version__", "captchas", "edges", "segment", "stylize"]
 
 STARTED = time.monotonic() - time.process_time()  # What `--time` counts from: Python itself took a while
 
 # Public functions and where they live; loaded on first use, so that `import imgtool` costs nothing.
-_PUBLIC = {"edges": "imgtool.api.edges", "segment": "imgtool.api.segment", "stylize": "imgtool.api.stylize"}
+_PUBLIC = {
+    "captchas": "imgtool.api.captcha",
+    "edges": "imgtool.api.edges",
+    "segment": "imgtool.api.segment",
+    "stylize": "imgtool.api.stylize",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -284,16 +284,8 @@ class TestSegment:
         return photo
 
     def test_the_mask_and_objects_that_the_command_writes(self, spots, tmp_path):
-        words = [
-            "segment",
-            str(tmp_path / "photo.png"),
-            "-o",
-            str(tmp_path),
-            "--kind",
-            "mask,instances",
-            "-q",
-        ]
-        assert main.run([*words, "--precision", "fp32", "--format", "npy"]) == 0
+        words = ["segment", str(tmp_path / "photo.png"), "-o", str(tmp_path), "--kind", "mask,instances"]
+        assert main.run([*words, "--precision", "fp32", "--format", "npy", "-q"]) == 0
         mask, labels = (np.load(tmp_path / f"photo-{kind}.npy") for kind in ("mask", "instances"))
         assert labels.max() == 2
         for given in (spots, tmp_path / "photo.png", np.array(spots)):
@@ -319,3 +311,25 @@ class TestSegment:
             imgtool.segment(np.zeros((9, 7, 5), np.uint8))
         with pytest.raises(TypeError, match=r"segment\(\) got an unexpected keyword argument 'size'"):
             imgtool.segment(np.zeros((9, 7), np.uint8), size=3)
+
+
+def test_captchas_as_the_command_draws_them(tmp_path, monkeypatch):
+    from imgtool.cli.main import run
+
+    monkeypatch.chdir(tmp_path)
+    assert (
+        run(["captcha-gen", "--level", "hard", "--font", "roboto", "--seed", "3", "--start", "65", "-q"]) == 0
+    )
+    first, second = imgtool.captchas(2, "hard", fonts=("roboto",), seed=3, start=65, masks=True)
+    with Image.open("captcha.png") as image:
+        assert (np.array(image) == first.pixels).all()
+    assert second.index == 66 and second.text == "".join(glyph.character for glyph in second.glyphs)
+    assert second.mask is not None and second.mask.max() == len(second.text)
+
+
+def test_captchas_on_pictures():
+    scene = np.full((30, 40, 3), (90, 140, 30), np.uint8)
+    (captcha,) = imgtool.captchas(1, fonts=("roboto",), backgrounds=[scene], noise=0)
+    assert all(glyph.contrast >= 4.5 for glyph in captcha.glyphs)
+    with pytest.raises(OptionError, match="no 'harder'"):
+        imgtool.captchas(1, "harder")

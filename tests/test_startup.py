@@ -15,7 +15,7 @@ from imgtool.cli.main import cli
 from imgtool.cli.settings import by_full_name
 
 HEAVY = {
-    *("torch", "torchvision", "numpy", "scipy", "rich", "PIL", "skimage", "tifffile"),
+    *("torch", "torchvision", "numpy", "scipy", "rich", "PIL", "skimage", "tifffile", "cv2", "joblib"),
     *("safetensors", "unearth", "httpx2"),
 }
 

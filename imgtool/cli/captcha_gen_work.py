@@ -1,6 +1,7 @@
 """What `imgtool captcha-gen` does: one picture with its recipe, or a set shard by shard."""
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -154,7 +155,8 @@ def _draw_shards(
     tasks = (joblib.delayed(draw_shard)(look, shape, folder, shard, **wanted) for shard in shards)
     with _cluster(values["ray"]) as jobs, console.progress("Drawing") as on_progress:
         on_progress(0, len(shards), "")
-        parallel = joblib.Parallel(n_jobs=jobs or values["workers"], return_as="generator_unordered")
+        told = "list" if jobs else "generator_unordered"  # Ray's backend tells at the end alone
+        parallel = joblib.Parallel(n_jobs=jobs or values["workers"], return_as=told)
         for done, shard in enumerate(parallel(tasks), start=1):
             on_progress(done, len(shards), f"{done * shape.shard} pictures")
             console.record({"output": str(folder), "shard": shard, "pictures": len(shape.indices(shard))})
@@ -172,7 +174,7 @@ def _cluster(address: str | None) -> Iterator[int | None]:
     except ImportError as error:
         raise OptionError("ray", "Ray is not installed", hint="pip install 'imgtool[ray]'") from error
     try:
-        ray.init(address=None if address == "local" else address, log_to_driver=False, logging_level="error")
+        ray.init(address=None if address == "local" else address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise OptionError(
             "ray", f"no cluster at {printable(address)}: {str(error).splitlines()[0]}"

@@ -6,6 +6,8 @@ pixel of the result gets its value from somewhere, with bilinear weights.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -62,7 +64,7 @@ class Wave:
             )
             for axis, count in enumerate((height, width))
         )
-        return warped(pixels, Grid(height, width), rows[0], columns[0], border=border)
+        return warped(pixels, grid_of(height, width), rows[0], columns[0], border=border)
 
     def moved(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Where points of the flat picture are seen, by fixed-point iteration.
@@ -86,11 +88,17 @@ class Wave:
         return along
 
 
-class Grid:
-    """Where the pixels of a picture lie; made once for many pictures of one size."""
+class Grid(NamedTuple):
+    """Where the pixels of a picture lie, (H, W) each."""
 
-    def __init__(self, height: int, width: int) -> None:
-        self.x, self.y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+
+
+@lru_cache(maxsize=4)
+def grid_of(height: int, width: int) -> Grid:
+    """The grid of a size; made once for many pictures."""
+    return Grid(*np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
 
 
 def warped(

@@ -12,7 +12,7 @@ from imgtool.errors import OptionError
 from imgtool.imaging.contrast import luminance
 from imgtool.imaging.fonts import Font, lacking
 from imgtool.imaging.glyphs import GlyphSet, without_look_alikes
-from imgtool.imaging.wave import Grid, warped
+from imgtool.imaging.wave import grid_of, warped
 from imgtool.options.captcha import CaptchaOptions
 from imgtool.tasks.captcha_plan import BLOCK, MARGIN, NOISE_TABLE, SHIFT, TRIES, Plan, plan, texts_of
 from imgtool.tasks.captcha_truth import Glyph, glyph_truths
@@ -77,7 +77,7 @@ class Captchas:
         width, height = options.size
         self.glyphs = GlyphSet.of(fonts, used, max(8, round(options.font_size[1] * height)))
         self._require_room(given)
-        self._grid = Grid(height, width)
+        self._grid = grid_of(height, width)
         self._noise = _noise_table(options.noise, width * height * 3)
         self._scenes = [_fitted(scene, width, height) for scene in scenes]
         self._planned: tuple[int, Plan] | None = None

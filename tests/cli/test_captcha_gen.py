@@ -177,6 +177,19 @@ def test_picture_of_a_secure_set_again(captchas, imgtool, folder):
     np.testing.assert_array_equal(pixels("a.png"), pixels("set/000002.png"))
 
 
+@pytest.mark.ray
+def test_same_bytes_on_a_cluster(captchas, folder):
+    import ray
+
+    shape = ("-n", "40", "--shard-size", "10", "--layout", "tar")
+    captchas(*shape, "-o", "here")
+    try:
+        assert captchas(*shape, "-o", "there", "--ray", "local").code == 0
+    finally:
+        ray.shutdown()
+    assert bytes_of(folder / "here") == bytes_of(folder / "there")
+
+
 # Styles
 
 
