@@ -25,6 +25,7 @@ from imgtool.tasks.objects import instances_of
 from imgtool.tasks.segment import Probabilities, Scale, Segmenter, classes_of, foreground
 
 WHOLE = ("instances", "contours")  # kinds for which a picture must be known whole
+PIECE_PIXELS = 1 << 20  # that are drawn at once
 SHEET_SIDE = 1024  # pixels of a picture's sides that a sheet shows
 
 
@@ -96,6 +97,15 @@ class SegmentFiles:
 
     def add(self, place: slice, found: Probabilities) -> None:
         """Write what can be written of some rows, from the top: all classes, or what is no background alone."""
+        step = max(1, PIECE_PIXELS // self.raster.width)
+        for top in range(place.start, place.stop, step):
+            piece = slice(top, min(top + step, place.stop))
+            self._add(piece, found[:, top - place.start : piece.stop - place.start])
+        if any(kind in WHOLE for kind in self.job.outputs):
+            self._kept.append(found)
+
+    def _add(self, place: slice, found: Probabilities) -> None:
+        """A few rows, so that all that is made of them is small."""
         front, classes = foreground(found), classes_of(found, self.threshold)
         self.pixels += int((classes > 0).sum())
         self.highest = max(self.highest, float(front.max()))
@@ -105,8 +115,6 @@ class SegmentFiles:
                 writer.write(rows)
         if self._sheet:
             self._sheet.add(place, self._view(place), front, self._tinted(classes))
-        if any(kind in WHOLE for kind in self.job.outputs):
-            self._kept.append(found)
 
     def _finish(self) -> None:
         """Write what needs the whole picture, and what stands beside the outputs."""
@@ -140,7 +148,7 @@ class SegmentFiles:
             return front if raw else levels(front, bits=int(self.values["bits"]))
         if kind == "overlay":
             return self._overlay.added(self._tinted(classes))
-        return classes if self._several else np.where(classes > 0, 255, 0).astype(np.uint8)
+        return classes if self._several else (classes > 0) * np.uint8(255)
 
     def _tinted(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """What an overlay shows: classes, or that something is there."""

@@ -220,6 +220,18 @@ def test_the_tile_changes_nothing(segment, photo):
         assert (read(f"16/photo-{kind}.png") == read(f"1000/photo-{kind}.png")).all(), kind
 
 
+def test_pieces_of_a_strip_change_nothing(segment, photo, monkeypatch):
+    from imgtool.cli import segment_files
+
+    segment("photo.png", "--kind", "all", "-o", "whole/", "--sheet")
+    for pixels in (1, 130):  # a row at once, and two
+        monkeypatch.setattr(segment_files, "PIECE_PIXELS", pixels)
+        assert segment("photo.png", "--kind", "all", "-o", "pieces/", "--sheet", "-f").code == 0
+        for name in files("whole"):
+            if name.endswith(".png"):
+                assert (read(f"pieces/{name}") == read(f"whole/{name}")).all(), name
+
+
 def test_stdin_and_stdout(segment, photo):
     segment("photo.png", "-o", "mask.png")
     for format in ("png", "tif", "npy"):
