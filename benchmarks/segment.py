@@ -2,7 +2,7 @@
 
     python benchmarks/segment.py exact
     python benchmarks/segment.py speed
-    python benchmarks/segment.py memory
+    python benchmarks/segment.py memory --suffix png
     python benchmarks/segment.py borders
     python benchmarks/segment.py cross IMAGES MASKS -o DIR --folds 5 --time 7m -- --metric v-rand
 
@@ -60,21 +60,22 @@ def _segmenter(weights: str, precision: str, threads: int | None = None):  # typ
 @bench.command()
 @click.option("--weights", default="nuclei", show_default=True)
 @click.option("--pairs", default=200, show_default=True)
+@click.option("--side", default=700, show_default=True, help="Sides of pictures and tiles are below.")
 @click.option("--seed", default=0, show_default=True)
-def exact(weights: str, pairs: int, seed: int) -> None:
+@threads
+def exact(weights: str, pairs: int, side: int, seed: int, threads: int) -> None:
     """Values that differ between tiles and the whole, over random sizes and tiles; beside it MONAI's windows."""
     from imgtool.imaging.raster import raster_of
     from imgtool.tasks.segment import probabilities
 
     random = np.random.default_rng(seed)
     for precision in ("fp32", "bf16"):
-        segmenter = _segmenter(weights, precision)
+        segmenter = _segmenter(weights, precision, threads)
         channels, differing, values = segmenter.network.channels, 0, 0
         for _ in range(pairs // 2):
-            height, width = (int(side) for side in random.integers(1, 700, 2))
-            tile = int(random.integers(96, 700))
+            height, width, tile = map(int, random.integers((1, 1, 96), side))
             raster = raster_of(_picture(height, width, channels))
-            tiled, whole = (probabilities(raster, segmenter, tile=side) for side in (tile, 10_000))
+            tiled, whole = (probabilities(raster, segmenter, tile=each) for each in (tile, 10_000))
             differing += int((tiled != whole).sum())
             values += tiled.size
         print(
@@ -298,7 +299,8 @@ def _cells(side: int = 512, count: int = 130) -> np.ndarray:
 
 
 def _cells_of(path: Path) -> np.ndarray:
-    from imgtool.data.mask_pairs import Coding, MaskPair
+    from imgtool.data.coding import Coding
+    from imgtool.data.mask_pairs import MaskPair
 
     values = MaskPair(path, path).values()
     return Coding(tuple(np.unique(values).tolist())).objects(values)
@@ -309,7 +311,7 @@ def _cells_of(path: Path) -> np.ndarray:
 @click.argument("masks", type=click.Path(exists=True, path_type=Path))
 @click.option("--folds", default=5, show_default=True)
 @click.option("--fold", "chosen", type=int, multiple=True, help="These alone.")
-@click.option("--time", "budget", default="7m", show_default=True, help="Of each training.")
+@click.option("--time", "budget", help="Of each training, where not its steps end it.")
 @click.option(
     "--scorer", type=click.Path(exists=True), help="Called with MAPS MASKS --json instead of score masks."
 )
@@ -320,7 +322,7 @@ def cross(
     masks: Path,
     folds: int,
     chosen: tuple[int, ...],
-    budget: str,
+    budget: str | None,
     scorer: str | None,
     output: Path,
     options: tuple[str, ...],
@@ -342,7 +344,11 @@ def cross(
                     link.symlink_to(path.resolve())
         train = ["train-segment", str(place / "images"), str(place / "masks"), "-o", str(place / "run")]
         begun = (place / "run" / "options.json").exists()
-        train = [*train[:1], *train[3:], "--resume"] if begun else [*train, "--time", budget, *options]
+        train = (
+            [*train[:1], *train[3:], "--resume"]
+            if begun
+            else [*train, *(["--time", budget] if budget else []), *options]
+        )
         run(*IMGTOOL, *train)  # a run that is done is only scored again
         for kind in ("--kind=probability", "--kind=probability --tta"):
             maps = place / ("maps-tta" if "tta" in kind else "maps")

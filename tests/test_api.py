@@ -9,6 +9,7 @@ from PIL import Image
 
 import imgtool
 from imgtool import stylize
+from imgtool.api import segment as segment_api
 from imgtool.cli import main
 from imgtool.errors import BadImage, Diverged, OptionError, OutputError, WeightsError
 from imgtool.imaging.tensors import to_image
@@ -266,6 +267,50 @@ class TestEdges:
     def test_unknown_kind(self, detector):
         with pytest.raises(OptionError, match="kind"):
             imgtool.edges(np.zeros((9, 7, 3), np.uint8), weights=detector, kind="side9")
+
+
+class TestSegment:
+    """`imgtool.segment`, with the model that is shipped."""
+
+    @pytest.fixture
+    def spots(self, tmp_path):
+        """Bright spots on a dark ground, as a picture and as a file."""
+        y, x = np.mgrid[:96, :128]
+        light = sum(
+            np.exp(-((y - row) ** 2 + (x - column) ** 2) / 90) for row, column in ((30, 40), (66, 90))
+        )
+        photo = Image.fromarray(np.rint(20 + 200 * light).clip(0, 255).astype(np.uint8))
+        photo.save(tmp_path / "photo.png")
+        return photo
+
+    def test_the_mask_and_objects_that_the_command_writes(self, spots, tmp_path):
+        words = ["segment", str(tmp_path / "photo.png"), "-o", str(tmp_path), "--kind", "mask,instances"]
+        assert main.run([*words, "--precision", "fp32", "--format", "npy", "-q"]) == 0
+        mask, labels = (np.load(tmp_path / f"photo-{kind}.npy") for kind in ("mask", "instances"))
+        assert labels.max() == 2
+        for given in (spots, tmp_path / "photo.png", np.array(spots)):
+            found = imgtool.segment(given, precision="fp32")
+            assert (np.array(found.to_pil()) == mask).all()
+            assert (found.instances() == labels).all()
+
+    def test_memory_that_runs_out_halves_the_tile(self, spots, monkeypatch):
+        plain, tried = segment_api.probabilities, []
+
+        def full(*arguments, tile, **more):
+            tried.append(tile)
+            if len(tried) == 1:
+                raise MemoryError
+            return plain(*arguments, tile=tile, **more)
+
+        monkeypatch.setattr(segment_api, "probabilities", full)
+        assert imgtool.segment(spots, tile=512).mask().any()
+        assert tried == [512, 256]
+
+    def test_what_is_no_picture_for_a_model(self):
+        with pytest.raises(BadImage, match="5 channels, expected 3"):
+            imgtool.segment(np.zeros((9, 7, 5), np.uint8))
+        with pytest.raises(TypeError, match=r"segment\(\) got an unexpected keyword argument 'size'"):
+            imgtool.segment(np.zeros((9, 7), np.uint8), size=3)
 
 
 def test_captchas_as_the_command_draws_them(tmp_path, monkeypatch):

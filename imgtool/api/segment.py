@@ -17,7 +17,7 @@ from imgtool.runtime.device import select_device
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks.load import load_segmenter
 from imgtool.tasks.objects import instances_of
-from imgtool.tasks.segment import classes_of, foreground, probabilities
+from imgtool.tasks.segment import classes_of, foreground, in_tiles_that_fit, probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,8 @@ def segment(
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "fp32", "bf16" or "fp16".
         weights: a name, a file or the folder of a training run.
-        **options: `threshold`, `tta` and `tile` of `SegmentOptions`.
+        **options: `threshold`, `tta` and `tile` of `SegmentOptions`; where memory does not suffice, `tile` is
+            halved once.
     Raises:
         BadImage, OptionError, WeightsError, DeviceError: see `imgtool.errors`.
     Example:
@@ -92,7 +93,13 @@ def segment(
     with raster_given(image) as raster:
         try:
             seen = raster.with_channels(segmenter.network.channels)
-            found = probabilities(seen, segmenter, tile=given.tile, tta=given.tta)
+            found = in_tiles_that_fit(
+                lambda tile: probabilities(seen, segmenter, tile=tile, tta=given.tta),
+                seen,
+                given,
+                segmenter,
+                whole=True,
+            )
         except ValueError as error:  # other channels than the model's, or numbers that are none
             raise BadImage("image", str(error)) from error
     return Segmentation(found, segmenter.classes, threshold, segmenter.objects)

@@ -2,16 +2,16 @@
 
 import glob
 import os
-import string
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import click
 
 from imgtool.cli.console import console
+from imgtool.cli.naming import Index, filled, with_suffix
 from imgtool.cli.sources import READABLE, STREAM, Source, find_sources, is_file, is_folder
 from imgtool.errors import ImgtoolError, RecipeError
 from imgtool.files import check_writable, printable
@@ -30,13 +30,16 @@ class Job:
         source: the input.
         outputs: by kind, most often a single one; `-` for stdout.
         format: of stdout.
-        unfinished: whether outputs that are there are what an interrupt left, to be replaced.
+        unfinished: whether outputs that are there are not what was asked for, to be replaced.
+        leads: whether its first output is that of all kinds that were asked for, beside which their further
+            files stand.
     """
 
     source: Source
     outputs: Mapping[str, Path]
     format: str = "png"
     unfinished: bool = False
+    leads: bool = True
 
     @property
     def output(self) -> Path:
@@ -77,7 +80,9 @@ class OutputChoice:
         force, skip_existing: what to do about outputs that exist; by default they are refused.
         fail_fast: stop at the first input that fails.
         recursive: look into sub-folders.
-        beside: endings of further files, as for `Job.beside`; "-step*.png" for all that match.
+        beside: endings of further files, as for `Job.beside`; "-step*.png" for all that match. They stand beside the
+            first output of each input, but `SIDECAR` beside each.
+        beside_kind: endings of further files of one kind.
         also_read: files that are read besides the inputs, and so must not be written either.
     """
 
@@ -89,6 +94,7 @@ class OutputChoice:
     fail_fast: bool = False
     recursive: bool = False
     beside: tuple[str, ...] = ()
+    beside_kind: Mapping[str, str] = field(default_factory=dict)
     also_read: tuple[str, ...] = ()
 
 
@@ -127,14 +133,14 @@ def plan(
     many = many_given or len(sources) > 1 or len(kinds) > 1
     _require_room(choice, many, formats)
     jobs = [
-        _job(source, choice, many, kinds, {"command": command, "kind": command, "index": _Index(index)})
+        _job(source, choice, many, kinds, {"command": command, "kind": command, "index": Index(index)})
         for index, source in enumerate(sources, start=1)
     ]
     for job in jobs:
         _require_formats(job, choice, formats)
     _refuse_collisions(jobs, choice)
     if choice.skip_existing:
-        jobs = [rest for job in jobs if (rest := _unmade(job)).outputs]
+        jobs = [rest for job in jobs if (rest := _unmade(job, choice)).outputs]
     for job in jobs:
         _require_free(job, choice)
         if not job.to_stream:
@@ -143,14 +149,17 @@ def plan(
     return jobs, len(sources) - len(jobs)
 
 
-def _unmade(job: Job) -> Job:
-    """A job with those outputs that are not there yet, or that a signal cut short."""
+def _unmade(job: Job, choice: OutputChoice) -> Job:
+    """A job with those outputs that are not there, that a signal cut short, or that lack what stands beside."""
     if job.to_stream:
         return job
     there = [kind for kind, path in job.outputs.items() if is_file(path)]
-    unfinished = [kind for kind in there if _is_unfinished(job.outputs[kind])]
-    left = {kind: path for kind, path in job.outputs.items() if kind not in there or kind in unfinished}
-    return replace(job, outputs=left, unfinished=bool(unfinished))
+    done = [
+        kind for kind in there if not _is_unfinished(job.outputs[kind]) and _has_companions(job, kind, choice)
+    ]
+    left = {kind: path for kind, path in job.outputs.items() if kind not in done}
+    leads = next(iter(job.outputs)) in left
+    return replace(job, outputs=left, unfinished=len(done) < len(there), leads=leads)
 
 
 def _is_unfinished(output: Path) -> bool:
@@ -161,13 +170,6 @@ def _is_unfinished(output: Path) -> bool:
         return read_recipe(output).get("unfinished") is True
     except RecipeError:
         return False
-
-
-class _Index(int):
-    """A position that is written with four digits unless the template says otherwise."""
-
-    def __format__(self, spec: str) -> str:
-        return format(int(self), spec or "04d")
 
 
 def _require_room(choice: OutputChoice, many: bool, formats: Sequence[str]) -> None:
@@ -200,27 +202,11 @@ def _job(
     if output is not None and (output == STREAM or not (inside or choice.name)):
         return Job(source, {kinds[0]: Path(output)}, choice.format)
     default = ("{stem}" if inside else "{stem}-{command}") + ("-{kind}" if len(kinds) > 1 else "")
-    template = choice.name or f"{default}.{choice.format}"
+    template = with_suffix(choice.name or default, choice.format)
     folder = Path(output or ".") / source.inside
     fields = {"stem": source.stem, "name": source.name, **fields}
-    outputs = {kind: folder / _fill(template, {**fields, "kind": kind}) for kind in kinds}
+    outputs = {kind: folder / filled(template, {**fields, "kind": kind}) for kind in kinds}
     return Job(source, outputs, choice.format)
-
-
-def _fill(template: str, fields: Mapping[str, object]) -> str:
-    """A name from a template.
-
-    Raises:
-        click.UsageError: it is no template, or has fields that there are not.
-    """
-    try:
-        used = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
-        if used <= fields.keys():
-            return template.format_map(fields)
-    except ValueError:
-        pass
-    known = " ".join(f"{{{name}}}" for name in fields)
-    raise click.UsageError(f"--name {printable(template)!r} is no template; use {known}.")
 
 
 def _require_formats(job: Job, choice: OutputChoice, formats: Sequence[str]) -> None:
@@ -236,14 +222,29 @@ def _require_formats(job: Job, choice: OutputChoice, formats: Sequence[str]) -> 
         raise click.UsageError(f"{shown} has {found}; use one of {known}{folder}.")
 
 
+def _endings(job: Job, kind: str, choice: OutputChoice) -> list[str]:
+    """Of the files that stand beside one output of a job."""
+    first = kind == next(iter(job.outputs))
+    endings = [ending for ending in choice.beside if first or ending == SIDECAR]
+    endings += [choice.beside_kind[kind]] if kind in choice.beside_kind else []
+    if job.outputs[kind].suffix[1:].lower() in EMBEDS_NO_RECIPE:
+        endings.append(SIDECAR)
+    return list(dict.fromkeys(endings))
+
+
+def _has_companions(job: Job, kind: str, choice: OutputChoice) -> bool:
+    """Whether all is there that stands beside one output, but for pictures whose number nobody knows."""
+    return all(
+        "*" in ending or is_file(job.of(kind).beside(ending)) for ending in _endings(job, kind, choice)
+    )
+
+
 def _files_of(job: Job, choice: OutputChoice) -> Iterator[Path]:
     """All files that a job writes; where an ending has a *, those that are there already."""
-    for one in () if job.to_stream else map(job.of, job.outputs):
+    for kind in () if job.to_stream else job.outputs:
+        one = job.of(kind)
         yield one.output
-        endings = dict.fromkeys(choice.beside)
-        if one.output.suffix[1:].lower() in EMBEDS_NO_RECIPE:
-            endings[SIDECAR] = None
-        for ending in endings:
+        for ending in _endings(job, kind, choice):
             if "*" in ending:
                 yield from map(Path, sorted(glob.glob(glob.escape(str(one.beside(""))) + ending)))  # noqa: PTH207
             else:
@@ -291,7 +292,7 @@ def _require_free(job: Job, choice: OutputChoice) -> None:
     if job.to_stream:
         if sys.stdout.isatty():
             raise click.UsageError("a picture is not written to a terminal; use -o FILE or pipe it on.")
-        if console.json or choice.beside:
+        if console.json or choice.beside or choice.beside_kind:
             raise click.UsageError("-o - leaves no room for --json or for files beside it; use -o FILE.")
         return
     if choice.force or choice.skip_existing:  # an unfinished job's further files are its own
@@ -336,16 +337,15 @@ def run(
             for record in _records(job, fields):
                 console.record(record)
             if interrupted:
-                if job is not jobs[-1]:
-                    console.say(
-                        "The inputs after it were not begun: the same command with --skip-existing does them, "
-                        "and this one anew."
-                    )
                 raise interrupted
             if failures and fail_fast:
                 break
+    except KeyboardInterrupt:
+        if len(jobs) > 1:
+            console.say("To go on: the same command with --skip-existing; it does anew what was cut short.")
+        raise
     finally:
-        if len(jobs) + skipped > 1 and prepared:
+        if prepared and (skipped or len(jobs) > 1):
             console.say(", ".join(f"{count} {word}" for word, count in counts.items()))
         console.record({"summary": counts})
     # A reason of its own for all that were tried, such as memory, is told by its own code.

@@ -142,7 +142,7 @@ class EdgesWork:
         options: EdgesOptions,
     ) -> None:
         """What was asked for besides the map: overlay, lines, sheet."""
-        if not any(self.values[name] for name in ("overlay", "svg", "sheet")):
+        if not (job.leads and any(self.values[name] for name in ("overlay", "svg", "sheet"))):
             return
         from imgtool.imaging.overlay import canny_edges, overlay
         from imgtool.imaging.sheet import draw_sheet

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtool.data.mask_pairs import Coding
+from imgtool.data.coding import Coding
 from imgtool.imaging.report import Plot
 from imgtool.metrics.masks import ClassScores
 from imgtool.tasks.score_masks import (

@@ -327,7 +327,8 @@ def output(formats: Sequence[str] = FORMATS) -> Callable[[F], F]:
         click.option(
             "--name",
             metavar="TEMPLATE",
-            help="Name outputs by {stem} {name} {command} {kind} {index}, for example '{name}.png'.",
+            help="Name outputs by {stem} {name} {command} {kind} {index}, for example '{name}.png'; a name without "
+            "suffix gets that of --format.",
         ),
         click.option(
             "--format",
@@ -337,26 +338,37 @@ def output(formats: Sequence[str] = FORMATS) -> Callable[[F], F]:
             help="Format where no file name tells it.",
         ),
         click.option("-f", "--force", is_flag=True, help="Replace existing outputs."),
-        click.option("--skip-existing", is_flag=True, help="Leave existing outputs; goes on with a batch."),
+        click.option(
+            "--skip-existing",
+            is_flag=True,
+            help="Leave existing outputs that are complete; goes on with a batch.",
+        ),
         click.option("--fail-fast", is_flag=True, help="Stop at the first input that fails."),
         click.option("-r", "--recursive", is_flag=True, help="Look into sub-folders of folders."),
     )
 
 
 def output_choice(
-    values: dict[str, Any], *, beside: Sequence[str] = (), also_read: Sequence[str] = ()
+    values: dict[str, Any],
+    *,
+    beside: Sequence[str] = (),
+    beside_kind: Mapping[str, str] | None = None,
+    also_read: Sequence[str] = (),
 ) -> OutputChoice:
     """What a command's values say about outputs.
 
     Args:
         values: the command's, by parameter name.
-        beside: endings of further files that it will write, as for `Job.beside`.
+        beside: endings of further files that it will write, as for `OutputChoice`.
+        beside_kind: of one kind.
         also_read: files it reads besides its inputs.
     Raises:
         click.UsageError: --force and --skip-existing together.
     """
     given = {name: values[name] for name in OUTPUT}
-    choice = OutputChoice(**given, beside=tuple(beside), also_read=tuple(also_read))
+    choice = OutputChoice(
+        **given, beside=tuple(beside), beside_kind=beside_kind or {}, also_read=tuple(also_read)
+    )
     if choice.force and choice.skip_existing:
         raise click.UsageError("--force and --skip-existing contradict each other.")
     return choice

@@ -80,7 +80,7 @@ def edges_command(predicted: Path, truth: Path, output: Path | None, force: bool
 @click.option(
     "--objects/--classes",
     default=None,
-    help="Whether each value of the ground truth is one object, or a class.  [default: classes up to 32 values]",
+    help="Whether each value of the ground truth is one object, or a class.  [default: by how many and where]",
 )
 @work_and_report("all pictures, and the worst of them")
 def masks_command(predicted: Path, truth: Path, output: Path | None, force: bool, **values: Any) -> None:

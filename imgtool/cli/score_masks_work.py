@@ -23,7 +23,8 @@ from imgtool.cli.scoring import (
     require_same_size,
     write_report,
 )
-from imgtool.data.mask_pairs import SUFFIXES, Coding, MaskPair, coding_of
+from imgtool.data.coding import Coding, coding_of
+from imgtool.data.mask_pairs import LOSSY, SUFFIXES, MaskPair
 from imgtool.data.predicted_masks import (
     USEFUL,
     Contents,
@@ -49,7 +50,6 @@ from imgtool.tasks.score_masks import (
 )
 
 ENDS = tuple(suffix[1:] for suffix in SUFFIXES)
-NAMED = 8  # classes that are named in a line
 ABOUT: Mapping[Subject, str] = {
     "borders": "At the best threshold for V-Rand. Black and white: right, white for {low}. Orange: {low} that was "
     "taken for {high}. Blue: {high} that was taken for {low}.",
@@ -115,7 +115,7 @@ def score(
     kind, pairs = choose(candidates, subject, predicted)
     meaning = _meaning(pairs, truths, coding, kind, invert=invert, regions=regions)
     told, pictures = _scored(pairs, meaning, min(workers or cores(), len(pairs)))
-    _tell(told, pairs, meaning, time.monotonic() - began, guessed=objects is None)
+    _tell(told, pairs, meaning, time.monotonic() - began)
     if output is not None:
         title = f"Masks: {printable(predicted)} against {printable(truth)}"
         write_report(output, title, _blocks(told, pairs, pictures, meaning))
@@ -196,6 +196,12 @@ def _meaning(
     sense, faults = sense_of(read_all(pairs, looked_at), coding, probabilities=kind == "probability")
     numbers = subject_of(coding) == "classes" and not coding.colored
     refuse(faults, hint="--objects if each value is one object" if numbers else None)
+    lossy = [pair.predicted for pair in pairs if pair.predicted.suffix.lower() in LOSSY]
+    if lossy and sense == "probability":
+        console.warn(
+            f"{len(lossy)} predictions, the first {printable(lossy[0])}, went through a lossy compression, "
+            "which changed them: save them as PNG, TIFF or .npy"
+        )
     return Meaning(coding, sense, regions=regions, invert=invert)
 
 
@@ -252,7 +258,7 @@ def _object_picture(meaning: Meaning, pair: Pair) -> NDArray[np.uint8]:
     return judged_objects(*_objects(meaning, pair))
 
 
-def _tell(told: Told, pairs: Sequence[Pair], meaning: Meaning, seconds: float, *, guessed: bool) -> None:
+def _tell(told: Told, pairs: Sequence[Pair], meaning: Meaning, seconds: float) -> None:
     if console.json:
         for pair, numbers in zip(pairs, told.images, strict=True):
             console.record({"name": pair.name, **numbers})
@@ -267,18 +273,7 @@ def _tell(told: Told, pairs: Sequence[Pair], meaning: Meaning, seconds: float, *
     width = max(len(name) for name, _, _ in told.rows)
     for name, value, meant in told.rows:
         console.data(f"{name:{width}}  {value:.4f}  {meant}")
-    console.say(f"{len(pairs)} pictures, {_described(meaning.coding, guessed)}, {seconds:.1f} s")
-
-
-def _described(coding: Coding, guessed: bool) -> str:
-    """What the ground truth was taken for."""
-    if coding.of_objects:
-        return "objects"
-    names, more = coding.names[:NAMED], len(coding.names) - NAMED
-    text = f"values {', '.join(names)}{f' and {more} more' if more > 0 else ''}"
-    if guessed and len(coding.names) > 2 and coding.values == tuple(range(len(coding.values))):
-        return f"{text} as classes (--objects, if each is an object)"
-    return text
+    console.say(f"{len(pairs)} pictures, {meaning.coding}, {seconds:.1f} s")
 
 
 def _blocks(told: Told, pairs: Sequence[Pair], drawn: Drawn, meaning: Meaning) -> list[Block]:

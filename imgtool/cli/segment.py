@@ -50,7 +50,7 @@ TABLE = "-objects.csv"
 )
 @click.option("--classes", metavar="NAME,…", help="Of a model with several classes, find these alone.")
 @click.option("--min-area", type=int, default=SegmentOptions.min_area, show_default=True, metavar="N",
-              help="Pixels of the smallest object.")  # fmt: skip
+              help="Pixels of the smallest object of instances and contours; mask and overlay keep all.")  # fmt: skip
 @click.option("--tta", is_flag=True, help="Average over eight flips and turns: slower and a little better.")
 @click.option(
     "--bits", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Depth of the probability."
@@ -91,9 +91,8 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
         options = options_of(values)
     given = [] if values["weights"] in SEGMENT_WEIGHTS else [values["weights"]]
     beside = [ENDINGS[name] for name in EXTRAS if values[name]]
-    if "instances" in options.kind:
-        beside.append(TABLE)
-    choice = params.output_choice(values, beside=beside, also_read=given)
+    tables = {"instances": TABLE} if "instances" in options.kind else {}
+    choice = params.output_choice(values, beside=beside, beside_kind=tables, also_read=given)
     if values["verify_tiles"]:
         processor.wait_passively()
         from imgtool.cli.segment_verify import verify

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from imgtool.tasks.objects import instances_of
 from imgtool.tasks.segment import Probabilities, Scale, Segmenter, classes_of, foreground
 
 WHOLE = ("instances", "contours")  # kinds for which a picture must be known whole
+PIECE_PIXELS = 1 << 20  # that are drawn at once
 SHEET_SIDE = 1024  # pixels of a picture's sides that a sheet shows
 
 
@@ -65,7 +66,8 @@ class SegmentFiles:
         self.objects: int | None = None
         self._stack = ExitStack()
         self._kept: list[Probabilities] = []
-        self._sheet = _Sheet(raster) if values["sheet"] else None
+        self._sheet = _Sheet(raster) if values["sheet"] and job.leads else None
+        self._overlay = _Overlay(self._view, raster)
         self._writers: dict[str, StripWriter] = {}
 
     def __enter__(self) -> "SegmentFiles":
@@ -95,18 +97,29 @@ class SegmentFiles:
 
     def add(self, place: slice, found: Probabilities) -> None:
         """Write what can be written of some rows, from the top: all classes, or what is no background alone."""
+        step = max(1, PIECE_PIXELS // self.raster.width)
+        for top in range(place.start, place.stop, step):
+            piece = slice(top, min(top + step, place.stop))
+            self._add(piece, found[:, top - place.start : piece.stop - place.start])
+        if any(kind in WHOLE for kind in self.job.outputs):
+            self._kept.append(found)
+
+    def _add(self, place: slice, found: Probabilities) -> None:
+        """A few rows, so that all that is made of them is small."""
         front, classes = foreground(found), classes_of(found, self.threshold)
         self.pixels += int((classes > 0).sum())
         self.highest = max(self.highest, float(front.max()))
         for kind, writer in self._writers.items():
-            writer.write(self._drawn(kind, place, front, classes))
+            rows = self._drawn(kind, front, classes)
+            if len(rows):
+                writer.write(rows)
         if self._sheet:
             self._sheet.add(place, self._view(place), front, self._tinted(classes))
-        if any(kind in WHOLE for kind in self.job.outputs):
-            self._kept.append(found)
 
     def _finish(self) -> None:
         """Write what needs the whole picture, and what stands beside the outputs."""
+        if "overlay" in self._writers:
+            self._writers["overlay"].write(self._overlay.rest())
         if self._kept:
             self._write_objects(np.concatenate(self._kept, axis=1))
         if self._sheet:
@@ -128,16 +141,14 @@ class SegmentFiles:
             return Layout(*size, dtype=np.uint8 if self.values["bits"] == "8" else np.uint16)
         return Layout(*size, palette=palette(len(self.segmenter.classes)) if self._several else None)
 
-    def _drawn(
-        self, kind: str, place: slice, front: Probabilities, classes: NDArray[np.uint8]
-    ) -> NDArray[Any]:
-        """The rows of one kind."""
+    def _drawn(self, kind: str, front: Probabilities, classes: NDArray[np.uint8]) -> NDArray[Any]:
+        """The rows of one kind that can be written now."""
         if kind == "probability":
             raw = _format(self.job.of(kind)) == "npy"
             return front if raw else levels(front, bits=int(self.values["bits"]))
         if kind == "overlay":
-            return mask_over(self._view(place), self._tinted(classes))
-        return classes if self._several else np.where(classes > 0, 255, 0).astype(np.uint8)
+            return self._overlay.added(self._tinted(classes))
+        return classes if self._several else (classes > 0) * np.uint8(255)
 
     def _tinted(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """What an overlay shows: classes, or that something is there."""
@@ -177,6 +188,36 @@ class SegmentFiles:
         writer.writeheader()
         writer.writerows(measured(labels, foreground(found), classes=classes, names=names))
         return text.getvalue()
+
+
+class _Overlay:
+    """The classes over a picture, one row behind what is known, for outlines depend on the rows above and below.
+
+    Args:
+        view: rows of the picture to look at.
+        raster: the picture.
+    """
+
+    def __init__(self, view: Callable[[slice], NDArray[np.uint8]], raster: Raster) -> None:
+        self.view, self.top, self.done = view, 0, 0
+        # Classes from the row `top` on: of the last one that was drawn, and of those that are not yet
+        self.known = np.empty((0, raster.width), np.uint8)
+
+    def added(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The rows that can be drawn, now that more are known."""
+        self.known = np.concatenate([self.known, classes])
+        return self._drawn(self.top + len(self.known) - 1)
+
+    def rest(self) -> NDArray[np.uint8]:
+        """The last row."""
+        return self._drawn(self.top + len(self.known))
+
+    def _drawn(self, end: int) -> NDArray[np.uint8]:
+        drawn = mask_over(self.view(slice(self.top, self.top + len(self.known))), self.known)
+        rows = drawn[self.done - self.top : end - self.top]
+        above = max(0, end - 1)
+        self.known, self.top, self.done = self.known[above - self.top :], above, end
+        return rows
 
 
 class _Sheet:

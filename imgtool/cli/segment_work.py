@@ -8,12 +8,14 @@ from typing import Any
 from imgtool.cli.batch import Job
 from imgtool.cli.console import console
 from imgtool.cli.recipes import Ingredient
+from imgtool.cli.segment import TABLE
 from imgtool.cli.segment_files import WHOLE, SegmentFiles
 from imgtool.cli.session import Session
 from imgtool.errors import BadImage, OptionError
+from imgtool.files import printable
 from imgtool.imaging.raster import Raster
+from imgtool.imaging.raster_files import CHANNELS_LAST, has_channels_first
 from imgtool.options.segment import SegmentOptions
-from imgtool.runtime.device import require_memory, step_down
 from imgtool.runtime.registry import registry
 from imgtool.tasks.load import load_segmenter
 from imgtool.tasks.segment import (
@@ -21,14 +23,16 @@ from imgtool.tasks.segment import (
     Scale,
     Segmenter,
     foreground,
-    memory_needed,
+    in_tiles_that_fit,
     only,
+    overhead,
     probability_strips,
     scale_of,
 )
 
 NOTHING, ALL = 1e-5, 0.995  # shares of a picture that are worth a word
 HARDLY = 0.02  # a probability that no threshold helps
+SLOW = 3  # times the work of tiles as they usually are that is worth a word
 
 
 class SegmentWork:
@@ -46,6 +50,7 @@ class SegmentWork:
         self.options, self.values = options, values
         self.session = Session("segment", values)
         self.segmenter = load_segmenter(self.session.find_weights(values["weights"]), self.session.device)
+        self.told_slow = False
         self.wanted = _wanted(self.segmenter, values["classes"])
         self.threshold = self.segmenter.threshold if options.threshold is None else options.threshold
         terms = registry()[values["weights"]].data if values["weights"] in registry() else ""
@@ -58,29 +63,27 @@ class SegmentWork:
         with self.session.raster(job.source) as (given, ingredient):
             raster = seen_by_model(given, self.segmenter, str(job.source))
             scale = statistics_of(raster, str(job.source))
-            hint = f"--tile {max(16, self.options.tile // 2)}"
-            whole = bool(set(WHOLE) & set(job.outputs))
-            tiles = [self.options.tile, max(16, self.options.tile // 2)]
-            require_memory(
-                self.session.device.torch,
-                memory_needed(raster, replace(self.options, tile=tiles[1]), self.segmenter, whole=whole),
-                hint="a smaller picture, or --kind mask" if whole else hint,
-            )
-            share, objects = step_down(
+            self._say_slow(raster)
+            share, objects = in_tiles_that_fit(
                 lambda tile: self._written(job, raster, scale, ingredient, tile),
-                tiles,
-                say=_say_smaller,
-                hint=hint,
+                raster,
+                self.options,
+                self.segmenter,
+                whole=bool(set(WHOLE) & set(job.outputs)),
+                on_smaller=lambda tile: console.warn(f"out of memory; once more with --tile {tile}"),
             )
             height, width = raster.height, raster.width
         seconds = time.monotonic() - began
         counted = "" if objects is None else f", {objects} objects"
-        console.say(f"{job}: {width}x{height}, {share:.1%} found{counted}, {seconds:.2f} s")
+        tables = [str(job.of("instances").beside(TABLE))] if "instances" in job.outputs else []
+        made = ", ".join([str(job), *map(printable, tables)])
+        console.say(f"{made}: {width}x{height}, {share:.1%} found{counted}, {seconds:.2f} s")
         return {
             "width": width,
             "height": height,
             "seconds": round(seconds, 3),
             "metrics": {"share": share, **({} if objects is None else {"objects": objects})},
+            **({"table": tables[0]} if tables else {}),
             **self.session.about(),
         }
 
@@ -122,6 +125,17 @@ class SegmentWork:
                 on_tile=lambda done, total: on_progress(done, total, ""),
             )
 
+    def _say_slow(self, raster: Raster) -> None:
+        """Say once that most of the work will be what tiles see around them."""
+        usual = SegmentOptions.tile
+        now, then = (overhead(raster, self.segmenter, tile) for tile in (self.options.tile, usual))
+        if now > SLOW * then and not self.told_slow:
+            self.told_slow = True
+            console.warn(
+                f"tiles of {self.options.tile} are slow: with what they see around them the network looks at "
+                f"{now:.0f} times the picture, with --tile {usual} at {then:.1f} times, to the same result"
+            )
+
     def _say_odd(self, job: Job, share: float, highest: float) -> None:
         """Say aloud what is most often a mistake: nothing was found, or everything."""
         model = self.values["weights"]
@@ -158,7 +172,9 @@ def seen_by_model(raster: Raster, segmenter: Segmenter, name: str) -> Raster:
     try:
         return raster.with_channels(segmenter.network.channels)
     except ValueError as error:
-        raise BadImage(name, f"{error} by the model", hint="a model trained on such pictures") from error
+        first = has_channels_first(raster.height, raster.channels)
+        hint = CHANNELS_LAST if first else "a model trained on such pictures"
+        raise BadImage(name, f"{error} by the model", hint=hint) from error
 
 
 def statistics_of(raster: Raster, name: str) -> Scale:
@@ -188,7 +204,3 @@ def _wanted(segmenter: Segmenter, given: str | None) -> tuple[int, ...]:
             choices = "one class only" if segmenter.objects else f"classes {', '.join(known)}"
             raise OptionError("classes", f"no {name!r}; the model has {choices}")
     return tuple(segmenter.classes.index(name) for name in names)
-
-
-def _say_smaller(tile: int) -> None:
-    console.warn(f"out of memory; once more with --tile {tile}")

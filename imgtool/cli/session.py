@@ -202,7 +202,7 @@ class Session:
         if job.to_stream:
             _to_stdout(text.encode())
             return
-        with atomic_write(job.output, overwrite=self.force) as file:
+        with atomic_write(job.output, overwrite=self.force or job.unfinished) as file:
             file.write(text.encode())
 
     def write_text_beside(self, job: Job, ending: str, text: str) -> None:

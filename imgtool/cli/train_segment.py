@@ -26,7 +26,7 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 @click.option(
     "--objects/--classes",
     default=None,
-    help="Whether each value of a mask is one object, or a class.  [default: classes up to 32 values]",
+    help="Whether each value of a mask is one object, or a class.  [default: by how many and where]",
 )
 @knob("--steps", type=int, help="Steps in all.")
 @run_options.time

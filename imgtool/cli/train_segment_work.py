@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from imgtool.cli.console import console
 from imgtool.cli.training import Training, Work
-from imgtool.data.mask_pairs import Coding, MaskPair, PairContents, check_pairs, coding_of, find_mask_pairs
+from imgtool.data.coding import Coding, coding_of
+from imgtool.data.mask_pairs import MaskPair, PairContents, check_pairs, find_mask_pairs
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
 from imgtool.options.segment import TrainSegmentOptions
@@ -42,10 +43,7 @@ def prepare(
     _require_same(about, remembered)
     if options.metric == "v-rand" and len(coding.names) > 2:
         raise OptionError("metric", "v-rand is of masks with two classes", hint="--metric dice or ap")
-    told = "objects by number" if coding.of_objects else f"classes {', '.join(coding.names)}"
-    if options.objects is None and coding.values == tuple(range(max(3, len(coding.values)))):
-        told += " (--objects if each number is one object)"
-    console.say(f"{len(train)} pairs to train on, {len(held_out)} to choose by; masks hold {told}")
+    console.say(f"{len(train)} pairs to train on, {len(held_out)} to choose by; masks hold {coding}")
     blank = [pair for pair, found in values.items() if len(found) == 1]
     if blank:
         console.warn(f"{len(blank)} masks hold one value only, the first {printable(blank[0].mask)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,6 @@ from imgtool.imaging.raster_files import ARRAYS, TIFFS, open_raster
 LOSSY = (".jpg", ".jpeg", ".webp")
 SUFFIXES = (".png", ".bmp", ".ppm", *LOSSY, *TIFFS, *ARRAYS)
 MASK_ENDINGS = ("", "_mask", "_label", "_labels")  # after the image's name
-MAX_CLASSES = 32
-LOOKED_AT = 3  # masks, to tell numbers of objects from greys
-OBJECTS_HINT = "save masks without smoothing or JPEG, or --objects if each value is one object"
-# What a network learns of objects that have a number each: the rim keeps those that touch apart.
-OBJECT_CLASSES = ("background", "core", "rim")
-RIM_PX = 2
 COLOR = 1 << 32  # plus 0xRRGGBB: the value of a pixel that is no grey, apart from all numbers of objects
 
 
@@ -159,76 +153,6 @@ def _files(folder: Path, what: str) -> dict[str, Path]:
     return found
 
 
-@dataclass(frozen=True)
-class Coding:
-    """What the values of masks mean.
-
-    Attributes:
-        values: of the classes, in their order; empty where each value is an object of its own.
-        colored: whether values are colours.
-    """
-
-    values: tuple[int, ...]
-    colored: bool = False
-
-    @property
-    def of_objects(self) -> bool:
-        """Whether masks number objects."""
-        return not self.values
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The classes that a network learns, in their order: values as masks have them, or `OBJECT_CLASSES`."""
-        if self.of_objects:
-            return OBJECT_CLASSES
-        return tuple(shown(value, colored=self.colored) for value in self.values)
-
-    def classes(self, values: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The class of each pixel, (H, W)."""
-        if self.of_objects:
-            return _of_objects(values)
-        found: NDArray[np.uint8] = np.searchsorted(self.values, values).astype(np.uint8)
-        return found
-
-    def objects(self, values: NDArray[np.int64]) -> NDArray[np.int32]:
-        """What the gaps between are kept open: numbered objects, or connected regions of all but the first class."""
-        if self.of_objects:
-            return numbered(np.maximum(values, 0)).astype(np.int32)
-        from scipy import ndimage
-
-        objects = np.zeros(values.shape, np.int32)
-        for value in self.values[1:]:
-            regions, _ = ndimage.label(values == value)
-            objects[regions > 0] = regions[regions > 0] + objects.max()
-        return objects
-
-
-def shown(value: int, *, colored: bool) -> str:
-    """A value as it is told: among colours, grey is one as well."""
-    if not colored:
-        return str(value)
-    return f"#{value - COLOR if value >= COLOR else (value & 0xFF) * 0x010101:06x}"
-
-
-def _of_objects(values: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Background, core and rim of numbered objects."""
-    from scipy import ndimage
-    from skimage.segmentation import find_boundaries
-
-    inside = values > 0
-    labels = np.where(inside, values, 0)
-    deep = inside & ~find_boundaries(labels, mode="inner")  # type: ignore[no-untyped-call]
-    distance = ndimage.distance_transform_edt(deep)
-    core = distance >= RIM_PX
-    # An object too thin for such a rim keeps what core it can, or nothing would stand for it.
-    numbers = np.unique(labels[inside])
-    for wider in (deep, inside):
-        if len(numbers):
-            numbers = numbers[ndimage.maximum(core, labels, numbers) == 0]
-        core |= np.isin(labels, numbers) & wider
-    return np.where(inside, np.where(core, 1, 2), 0).astype(np.uint8)
-
-
 @dataclass(frozen=True, eq=False)
 class PairContents:
     """What a pair holds.
@@ -260,94 +184,3 @@ def check_pairs(pairs: Iterable[MaskPair]) -> Mapping[MaskPair, PairContents]:
             )
         found[pair] = PairContents(pixels.shape[2], *np.unique(values, return_counts=True))
     return found
-
-
-def coding_of(
-    values: Mapping[MaskPair, NDArray[np.int64]], train: Sequence[MaskPair], *, objects: bool | None
-) -> Coding:
-    """What the masks' values mean.
-
-    Args:
-        values: distinct ones of each pair's mask, rising.
-        train: the pairs to train on; the others must not hold a class that these lack.
-        objects: whether each value is an object of its own; None to guess by how many there are.
-    Raises:
-        DataError: one value only, too many for classes, or a class that is only held out.
-    """
-    known = np.unique(np.concatenate([values[pair] for pair in train]))
-    colored = bool(known[-1] >= COLOR)
-    if len(known) == 1:
-        raise DataError(
-            f"all {len(train)} masks hold the value {known[0]} alone; expected two or more, such as 0 and 255"
-        )
-    if objects:
-        return Coding(())
-    if objects is None:
-        _require_exact(values, known)
-    if objects is None and len(known) > MAX_CLASSES and not colored:
-        _require_objects(values, train)
-        return Coding(())
-    if len(known) > MAX_CLASSES:
-        first = max(train, key=lambda pair: len(values[pair]))
-        raise DataError(
-            f"masks hold {len(known)} values, {printable(first.mask)} {len(values[first])} of them; "
-            f"classes are at most {MAX_CLASSES}",
-            hint=OBJECTS_HINT,
-        )
-    for pair, held in values.items():
-        new = np.setdiff1d(held, known)
-        if len(new):
-            told = shown(int(new[0]), colored=bool(new[0] >= COLOR))
-            raise DataError(
-                f"{printable(pair.mask)} is held out and has the value {told}, which no mask to train on has"
-            )
-    return Coding(tuple(int(value) for value in known), colored)
-
-
-def _require_exact(values: Mapping[MaskPair, NDArray[np.int64]], known: NDArray[np.int64]) -> None:
-    """Lossy compression makes values of its own, and two are the least that masks need.
-
-    Raises:
-        DataError: names a mask that may hold such.
-    """
-    for pair, held in values.items():
-        if pair.mask.suffix.lower() in LOSSY and len(held) > 2:
-            more = "" if len(known) > MAX_CLASSES else ", --classes if it is a class"
-            raise DataError(
-                f"{printable(pair.mask)} holds {len(held)} values, and its compression may have made them",
-                hint=OBJECTS_HINT + more,
-            )
-
-
-def _require_objects(values: Mapping[MaskPair, NDArray[np.int64]], train: Sequence[MaskPair]) -> None:
-    """Many values may be numbers of objects, or greys: those of smooth edges lie in lines and crumbs.
-
-    Raises:
-        DataError: names a mask whose values are mostly fragments.
-    """
-    looked_at = sorted(train, key=lambda pair: -len(values[pair]))[:LOOKED_AT]
-    count = sum(int(np.count_nonzero(values[pair] > 0)) for pair in looked_at)
-    fragments = count - sum(_whole_objects(pair.values()) for pair in looked_at)
-    if 2 * fragments > count:
-        first = looked_at[0]
-        raise DataError(
-            "masks hold too many values for classes, and most are no objects but fragments: "
-            f"{printable(first.mask)} holds {len(values[first])}",
-            hint=OBJECTS_HINT,
-        )
-
-
-def _whole_objects(values: NDArray[np.int64]) -> int:
-    """How many values above 0 are one connected region each, with a square of 3x3 pixels in it."""
-    from scipy import ndimage
-
-    labels = numbered(np.maximum(values, 0))
-    whole = 0
-    for number, place in enumerate(ndimage.find_objects(labels), start=1):
-        inside = labels[place] == number
-        if (
-            ndimage.label(inside, np.ones((3, 3)))[1] == 1
-            and ndimage.binary_erosion(inside, np.ones((3, 3))).any()
-        ):
-            whole += 1
-    return whole

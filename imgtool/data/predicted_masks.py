@@ -10,16 +10,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtool.data.mask_pairs import (
-    COLOR,
-    MASK_ENDINGS,
-    Coding,
-    has_fractions,
-    numbered,
-    read_samples,
-    shown,
-    values_of,
-)
+from imgtool.data.coding import Coding, lossy_fault, shown
+from imgtool.data.mask_pairs import COLOR, MASK_ENDINGS, has_fractions, numbered, read_samples, values_of
 from imgtool.files import printable
 from imgtool.imaging.labels import palette
 from imgtool.options.segment import SEGMENT_KINDS
@@ -266,6 +258,8 @@ def _sense_of_classes(contents: Sequence[Contents], coding: Coding) -> tuple[Sen
     for each in contents:
         if each.values is None:
             faults.append(f"{printable(each.path)} holds fractions, its ground truth {count} classes")
+        elif fault := lossy_fault(each.path, each.values):
+            faults.append(fault)
         elif len(foreign := np.setdiff1d(each.values, coding.values)):
             value = shown(int(foreign[0]), colored=bool(foreign[0] >= COLOR))
             faults.append(f"{printable(each.path)} has the value {value}, which no ground truth has")
@@ -276,7 +270,13 @@ def _sense_of_objects(contents: Sequence[Contents], probabilities: bool) -> tupl
     known = None if probabilities else _known(contents)
     if known is None:
         return "probability", _no_probabilities(contents)
-    return "mask" if len(known - {0}) < 2 else "labels", []
+    if len(known - {0}) < 2:
+        return "mask", []
+    return "labels", [
+        fault
+        for each in contents
+        if each.values is not None and (fault := lossy_fault(each.path, each.values))
+    ]
 
 
 def _no_probabilities(contents: Sequence[Contents]) -> list[str]:

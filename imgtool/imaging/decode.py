@@ -137,9 +137,9 @@ def _frames_note(image: ImageFile.ImageFile, file: BinaryIO) -> tuple[str, ...]:
             return ()
         things = {"TIFF": "pages", "MPO": "pictures", "HEIF": "pictures"}.get(image.format or "", "frames")
         walks = image.format in ("GIF", "TIFF") and file.seek(0, io.SEEK_END) > _COUNT_FRAMES_BYTES
-        return (f"first of {'several' if walks else image.n_frames} {things}",)  # type: ignore[attr-defined]
+        return (f"only the first of {'several' if walks else image.n_frames} {things} is read",)  # type: ignore[attr-defined]
     except Exception:  # the later frames are damaged
-        return ("first of several frames; later ones are damaged",)
+        return ("only the first of several frames is read; later ones are damaged",)
 
 
 def _heif_is_known() -> bool:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from imgtool.errors import OutputError
 from imgtool.imaging.strips import Layout
 
-FIRST = (255, 0, 64)  # the colour of a single class
-FILL = 0.45  # share of the colour in a filled pixel
+FIRST = (255, 176, 0)  # the colour of a single class: neither of H&E, nor of fluorescence, nor grey
+HUE = 0.115  # its hue, from which the others are counted
+FILL = 0.3  # share of the colour in a filled pixel
 MEASURES = (
     "object",
     "class",
@@ -30,10 +31,10 @@ GOLDEN = 0.618033988749895  # turns of the hue from one colour to the next: no t
 
 
 def palette(count: int) -> NDArray[np.uint8]:
-    """Colours of `count` classes or objects, (count, 3): black, a red, and hues far from each other."""
+    """Colours of `count` classes or objects, (count, 3): black, a teal, and hues far from each other."""
     colors = [(0, 0, 0), FIRST]
     for index in range(2, count):
-        hue = (0.97 + GOLDEN * (index - 1)) % 1
+        hue = (HUE + GOLDEN * (index - 1)) % 1
         red, green, blue = colorsys.hsv_to_rgb(
             hue, (0.95, 0.65, 0.8)[index % 3], (1.0, 0.95, 0.75)[index // 3 % 3]
         )
@@ -42,7 +43,7 @@ def palette(count: int) -> NDArray[np.uint8]:
 
 
 def mask_over(photo: NDArray[np.uint8], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture with its classes laid over it in colours, but for class 0.
+    """A picture with its classes laid over it in colours, but for class 0: a light fill, and a full outline.
 
     Args:
         photo: (H, W, 3).
@@ -53,7 +54,20 @@ def mask_over(photo: NDArray[np.uint8], classes: NDArray[np.uint8]) -> NDArray[n
     inside = classes > 0
     mixed = (1 - FILL) * photo[inside].astype(np.float32) + FILL * colors[classes[inside]]
     drawn[inside] = np.rint(mixed)
+    outline = inside & _has_other_neighbours(classes)
+    drawn[outline] = colors[classes[outline]]
     return drawn
+
+
+def _has_other_neighbours(classes: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether a pixel above, below or beside is of another class; there is none outside of a picture."""
+    found = np.zeros(classes.shape, bool)
+    down, across = classes[1:] != classes[:-1], classes[:, 1:] != classes[:, :-1]
+    found[1:] |= down
+    found[:-1] |= down
+    found[:, 1:] |= across
+    found[:, :-1] |= across
+    return found
 
 
 def contours_over(photo: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:

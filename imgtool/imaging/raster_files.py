@@ -21,7 +21,8 @@ from imgtool.imaging.raster import Raster, raster_of
 from imgtool.imaging.raster_png import STREAMED_PIXELS, stream_png
 from imgtool.imaging.strips import PNG_SIGN
 
-MAX_CHANNELS = 64
+MAX_CHANNELS, FEW_CHANNELS = 64, 5
+CHANNELS_LAST = "np.moveaxis(array, 0, -1), if its channels come first"
 TIFF_SIGNS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of BigTIFF
 ARRAYS, TIFFS = (".npy",), (".tif", ".tiff", ".btf")
 
@@ -79,7 +80,7 @@ def _array(path: Path, name: str, max_pixels: int) -> Raster:
         if version not in read:
             raise ValueError(f"version {version} of the format")
         shape, by_columns, dtype = read[version](file)
-        _require_samples(shape, dtype)
+        _require_samples(name, shape, dtype)
         height, width, channels = shape if len(shape) == 3 else (*shape, 1)
         _require_pixels(name, shape, max_pixels)
         size = int(np.prod(shape)) * dtype.itemsize
@@ -121,10 +122,10 @@ def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
             shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
             if series.axes == "CYX":
                 shape = (*shape[:2], series.shape[0])
-            _require_samples(shape, page.dtype)
+            _require_samples(name, shape, page.dtype)
             _require_pixels(name, shape, max_pixels)
             frames = 1 if series.axes == "CYX" else len(series.pages)
-            notes = (f"first of {frames} pages",) if frames > 1 else ()
+            notes = (f"only the first of {frames} pages is read",) if frames > 1 else ()
             if series.axes == "CYX":
                 return raster_of(np.moveaxis(series.asarray(), 0, -1), notes=notes)
             if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and shape[2] > 1:
@@ -166,11 +167,17 @@ def _spooled(page: Any, shape: tuple[int, int, int], notes: tuple[str, ...]) -> 
     return Raster((height, width, channels), page.dtype, file=file, notes=notes)
 
 
-def _require_samples(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def _require_samples(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     if len(shape) not in (2, 3) or min(shape) < 1 or (len(shape) == 3 and shape[2] > MAX_CHANNELS):
-        raise ValueError(f"shape {shape}, expected (H, W) or (H, W, C)")
+        hint = CHANNELS_LAST if len(shape) == 3 and has_channels_first(shape[0], shape[2]) else None
+        raise BadImage(name, f"no picture of shape {shape}, expected (H, W) or (H, W, C)", hint=hint)
     if dtype.kind not in "uifb":
-        raise ValueError(f"type {dtype}, expected numbers")
+        raise BadImage(name, f"no picture of type {dtype}, expected numbers")
+
+
+def has_channels_first(height: int, channels: int) -> bool:
+    """Whether an array looks as if it were (C, H, W)."""
+    return height <= FEW_CHANNELS < channels
 
 
 def _require_pixels(name: str, shape: tuple[int, ...], max_pixels: int) -> None:

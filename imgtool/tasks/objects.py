@@ -30,8 +30,9 @@ def instances_of(
         min_area: pixels; smaller ones are left out.
     """
     if objects:
-        mask = foreground(found) >= threshold
-        labels = _grown(found[1], found[1] > found[2] + CORE_MARGIN, mask)
+        front = foreground(found)
+        labels = _grown(found[1], found[1] > found[2] + CORE_MARGIN, front >= threshold)
+        labels = _sure(labels, front, (1 + threshold) / 2)
     else:
         classes = classes_of(found, threshold)
         labels = np.zeros(classes.shape, np.int32)
@@ -58,6 +59,14 @@ def _grown(height: Probabilities, core: NDArray[np.bool_], mask: NDArray[np.bool
         seeds[extra] = regions[extra] + seeds.max()
     labels: NDArray[Any] = watershed(-height, seeds, mask=mask)  # type: ignore[no-untyped-call]
     return labels
+
+
+def _sure(labels: NDArray[Any], front: Probabilities, least: float) -> NDArray[Any]:
+    """The regions with at least a mean probability."""
+    numbers = labels.ravel()
+    counts = np.bincount(numbers)
+    means = np.bincount(numbers, front.ravel()) / np.maximum(counts, 1)
+    return np.where(means[labels] >= least, labels, 0)
 
 
 def _filled(labels: NDArray[Any]) -> NDArray[Any]:

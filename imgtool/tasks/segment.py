@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from imgtool.imaging.raster import Raster
 from imgtool.imaging.tiling import Span, ValidTiling, cut_columns, mirrored
 from imgtool.nn.unet import UNet
 from imgtool.options.segment import SegmentOptions
+from imgtool.runtime.device import require_memory, step_down
+
+Result = TypeVar("Result")
 
 # Told of each tile that is done, and how many there are.
 OnTile = Callable[[int, int], None]
@@ -23,6 +26,7 @@ PROBE_SIDE = 196  # pixels of a probe's output: 380 of its window with four pool
 # Least side of a window's output: below it, oneDNN takes kernels for fp32 that add up in another order; those for
 # bf16 never do. Found with widths of 4 to 16, 1 to 4 poolings and sides of 20 to 560.
 LEAST_OUTPUT = {torch.float32: 388}
+LEAST_TILE = 16  # pixels: below it, a smaller tile takes hardly less memory
 SPREAD = 5  # standard deviations from black to white, of samples that are no bytes
 FLAT = 1e-6  # a deviation below it is none
 
@@ -210,6 +214,41 @@ def memory_needed(raster: Raster, options: SegmentOptions, segmenter: Segmenter,
     strip = rows * raster.width * (raster.channels * raster.dtype.itemsize + 4 * network.classes + 8)
     picture = raster.height * raster.width * (4 * network.classes * 2 + 40) if whole else 0
     return int(tile + strip + picture)
+
+
+def in_tiles_that_fit(
+    run: Callable[[int], Result],
+    raster: Raster,
+    options: SegmentOptions,
+    segmenter: Segmenter,
+    *,
+    whole: bool,
+    on_smaller: Callable[[int], None] = lambda tile: None,
+) -> Result:
+    """What `run` returns, in tiles of half the side if memory does not suffice for those that were asked for.
+
+    Args:
+        run: the work, given the side of a tile.
+        raster, options, segmenter, whole: see `memory_needed`.
+        on_smaller: told of a smaller tile before it is tried.
+    Raises:
+        DeviceError: memory does not suffice for the smaller tiles either; its hint is the option that helps.
+    """
+    halved = max(LEAST_TILE, options.tile // 2)
+    hint = "a smaller picture, or --kind mask" if whole else f"--tile {halved}"
+    needed = memory_needed(raster, replace(options, tile=halved), segmenter, whole=whole)
+    require_memory(segmenter.network.head.weight.device, needed, hint=hint)
+    return step_down(run, [options.tile, halved], say=on_smaller, hint=hint)
+
+
+def overhead(raster: Raster, segmenter: Segmenter, tile: int) -> float:
+    """How many pixels the network looks at for each one of a picture: more than 1, for windows overlap."""
+    tiling = tiling_of(segmenter.network, tile, segmenter.dtype)
+    rows, columns = (
+        sum(end - begin for begin, end in (span.window for span in spans))
+        for spans in (tiling.rows(raster.height), tiling.columns(raster.width))
+    )
+    return rows * columns / (raster.height * raster.width)
 
 
 def _rows(raster: Raster, span: Span) -> NDArray[Any]:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imgtool.data.coding import Coding
 from imgtool.data.kept import Kept
-from imgtool.data.mask_pairs import Coding, MaskPair, PairContents
+from imgtool.data.mask_pairs import MaskPair, PairContents
 from imgtool.imaging.raster import raster_of
 from imgtool.losses.masks import border_weights
 from imgtool.options.segment import TrainSegmentOptions

@@ -62,7 +62,12 @@ def _flat(options: Mapping[str, Any], prefix: str = "") -> list[list[object]]:
         if isinstance(value, Mapping):
             rows += _flat(value, f"{prefix}{name}.")
         else:
-            rows.append(
-                [prefix + name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)]
-            )
+            rows.append([prefix + name, _told(value)])
     return rows
+
+
+def _told(value: object) -> str:
+    """A value of an option; null, such as the steps of a run that ends by its time, is none."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "none" if value is None else str(value)

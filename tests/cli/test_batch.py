@@ -12,6 +12,8 @@ from imgtool.cli.sources import Source
 from imgtool.errors import BadImage, DeviceError, OutputError, WeightsError
 from imgtool.imaging import encode
 
+GO_ON = "To go on: the same command with --skip-existing; it does anew what was cut short."
+
 
 def touch(*names):
     for name in names:
@@ -70,6 +72,13 @@ class TestNames:
         assert first == "out/0001-a-a.jpg-stylize-stylize.png"
         assert second.startswith("out/0002-b-b.png")
         assert outputs(["a.jpg"], name="{index:02d}.webp") == ["01.webp"]
+
+    def test_a_template_without_suffix_takes_the_format(self):
+        touch("a.b.jpg")
+        assert outputs(["a.b.jpg"], name="{stem}") == ["a.b.png"]
+        assert outputs(["a.b.jpg"], name="v1.2/{stem}-x", format="webp") == ["v1.2/a.b-x.webp"]
+        assert outputs(["a.b.jpg"], name="{name}", output="out") == ["out/a.b.jpg"]
+        assert "unknown suffix .2" in refusal(["a.b.jpg"], name="{stem}-1.2")
 
     @pytest.mark.parametrize(
         "name", ["{stam}.png", "{stem.__class__}.png", "{}.png", "{stem", "{stem:d}.png"]
@@ -235,9 +244,34 @@ class TestKinds:
         assert (jobs, skipped) == ([{"side1": "out/a-side1.png"}], 1)
 
     def test_files_beside_each(self):
-        touch("a.jpg", "a-edges-side1-sheet.png", "a-edges-side1.bmp.json")
-        assert "side1-sheet.png exists" in self.refusal(["a.jpg"], beside=("-sheet.png",))
+        touch("a.jpg", "a-edges-fuse-sheet.png", "a-edges-side1-all.csv", "a-edges-side1.bmp.json")
+        assert "fuse-sheet.png exists" in self.refusal(["a.jpg"], beside=("-sheet.png",))
+        assert "side1-all.csv exists" in self.refusal(["a.jpg"], beside_kind={"side1": "-all.csv"})
         assert "side1.bmp.json exists" in self.refusal(["a.jpg"], format="bmp")
+
+    def test_what_stands_beside_belongs_to_the_first_or_to_one_kind(self):
+        touch("a.jpg", "a-edges-side1-sheet.png", "a-edges-fuse-all.csv")
+        self.plan(["a.jpg"], beside=("-sheet.png",), beside_kind={"side1": "-all.csv"})  # neither is written
+
+    def test_an_output_without_what_stands_beside_it_is_not_done(self):
+        more = {"output": "out", "skip_existing": True, "beside": ("-sheet.png", ".json", "-step*.png")}
+        more["beside_kind"] = {"side1": "-objects.csv"}
+        there = ["fuse.png", "fuse.png.json", "fuse-sheet.png", "side1.png", "side1.png.json"]
+        touch("a.jpg", *(f"out/a-{name}" for name in there), "out/a-side1-objects.csv")
+        choice = OutputChoice(**more)
+        assert plan(["a.jpg"], choice, command="edges", kinds=("fuse", "side1")) == ([], 1)
+        for gone, kind, leads in (
+            ("side1-objects.csv", "side1", False),
+            ("side1.png.json", "side1", False),
+            ("side1.png", "side1", False),
+            ("fuse-sheet.png", "fuse", True),
+            ("fuse.png.json", "fuse", True),
+        ):
+            path = Path(f"out/a-{gone}")
+            path.unlink()
+            ((job,), _) = plan(["a.jpg"], choice, command="edges", kinds=("fuse", "side1"))
+            assert (list(job.outputs), job.leads, job.unfinished) == ([kind], leads, gone != "side1.png")
+            path.touch()
 
     def test_other_formats(self):
         touch("a.jpg")
@@ -345,11 +379,15 @@ class TestRun:
         assert caught.value is stop
         records, talk = self.told(capsys)
         assert [record.get("output") for record in records] == ["out/0.png", "out/1.png", None]
-        assert talk == [
-            "The inputs after it were not begun: the same command with --skip-existing does them, "
-            "and this one anew.",
-            "1 done, 0 skipped, 0 failed",
-        ]
+        assert talk == [GO_ON, "1 done, 0 skipped, 0 failed"]
+
+    def test_a_batch_that_is_cut_short_says_how_to_go_on(self, capsys):
+        with pytest.raises(KeyboardInterrupt):
+            self.work([{}, KeyboardInterrupt()], capsys)
+        assert self.told(capsys)[1] == [GO_ON, "1 done, 0 skipped, 0 failed"]
+        with pytest.raises(KeyboardInterrupt):
+            self.work([KeyboardInterrupt()], capsys)
+        assert self.told(capsys)[1] == []
 
     def test_a_bug_is_not_hidden(self, capsys):
         with pytest.raises(ZeroDivisionError):

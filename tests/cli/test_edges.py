@@ -162,14 +162,16 @@ def test_transparency_is_carried_in_sixteen_bits(edges, folder, save):
     assert (written.alpha == read("clear.png")[..., -1].astype(np.uint16) * 257).all()
 
 
-def test_lines_of_a_missing_kind_are_of_that_kind(edges, pictures):
-    edges("photo.png", "--kind", "all", "-o", "maps/", "--svg")
-    lines = pictures / "maps/photo-side3-lines.svg"
-    before = (pictures / "maps/photo-average-lines.svg").read_text()
-    for path in (lines, pictures / "maps/photo-side3.png"):
-        path.unlink(missing_ok=True)
-    edges("photo.png", "--kind", "all", "-o", "maps/", "--svg", "--skip-existing")
-    assert lines.read_text().split("</metadata>")[1] != before.split("</metadata>")[1]
+def test_what_stands_beside_the_maps_is_of_the_first(edges, pictures):
+    """However many maps are there already."""
+    words = ("photo.png", "--kind", "all", "-o", "maps/", "--svg", "--sheet")
+    edges(*words)
+    whole = {path.name: path.read_bytes() for path in (pictures / "maps").iterdir()}
+    assert {"photo-average-lines.svg", "photo-average-sheet.png"} <= whole.keys()
+    for gone in ("photo-side3.png", "photo-average-lines.svg", "photo-average.png"):
+        (pictures / "maps" / gone).unlink()
+        assert edges(*words, "--skip-existing").code == 0
+        assert {path.name: path.read_bytes() for path in (pictures / "maps").iterdir()} == whole
 
 
 def test_what_is_thinned_away_reaches_no_threshold(edges, pictures):

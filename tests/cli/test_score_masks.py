@@ -59,7 +59,7 @@ def test_prints_a_line_a_number(imgtool, membranes):
         *("V-Rand", "V-Info", "V-Rand at 0.5", "V-Info at 0.5", "pixel error", "best pixel error"),
     ]
     assert rows.keys() >= {"Dice of 0", "Dice of 255", "IoU of 0", "IoU of 255"}
-    assert "2 pictures, values 0, 255" in result.stderr
+    assert "2 pictures, classes 0, 255" in result.stderr
 
 
 def test_json_has_a_line_a_picture_and_a_summary(imgtool, membranes):
@@ -135,17 +135,27 @@ def test_classes_by_value_or_by_number(imgtool, folder):
         assert found["dice"]["200"] == pytest.approx(4 / 5)
 
 
-def test_numbers_of_few_objects_are_told_to_be_taken_for_classes(imgtool, folder):
+def test_few_objects_of_a_single_picture_are_objects(imgtool, folder):
     numbers = np.repeat([[0, 1, 2, 3]], 6, axis=1).repeat(6, axis=0).astype(np.uint8)
     write(folder / "truth.png", numbers)
     write(folder / "made.png", np.where(numbers > 0, 4 - numbers, 0).astype(np.uint8))
-    assert "--objects, if each is an object" in imgtool("score", "masks", "made.png", "truth.png").stderr
-    objects = imgtool("score", "masks", "made.png", "truth.png", "--objects", "--json")
-    assert summary(objects)["ap"] == 1
-    write(folder / "made.png", numbers + 3)
+    result = imgtool("score", "masks", "made.png", "truth.png")
+    assert "numbers of objects (--classes if each is a class)" in result.stderr
+    assert b"AP at 0.5  1.0000" in result.stdout
+    classes = imgtool("score", "masks", "made.png", "truth.png", "--classes", "--json")
+    assert summary(classes)["truth"] == "classes"
+
+
+def test_values_that_may_be_objects_are_told_to_be_taken_for_classes(imgtool, folder):
+    values = np.repeat([[0, 1, 2]], 6, axis=1).repeat(6, axis=0).astype(np.uint8)
+    write(folder / "truth.png", values)
+    write(folder / "made.png", values)
+    told = imgtool("score", "masks", "made.png", "truth.png").stderr
+    assert "classes 0, 1, 2 (--objects if each value is one object)" in told
+    write(folder / "made.png", values + 3)
     refused = imgtool("score", "masks", "made.png", "truth.png")
     assert refused.code == 1
-    assert "made.png has the value 4" in refused.error and "--objects" in refused.error
+    assert "made.png has the value 3" in refused.error and "--objects" in refused.error
 
 
 def test_objects_are_guessed_and_matched_whatever_their_numbers(imgtool, nuclei):
@@ -154,6 +164,24 @@ def test_objects_are_guessed_and_matched_whatever_their_numbers(imgtool, nuclei)
     assert last["summary"]["ap"] == last["summary"]["mean_ap"] == pytest.approx(0.875)
     assert (last["summary"]["precision"], last["summary"]["recall"]) == (1, 70 / 80)
     assert last["summary"]["truth"] == "objects"
+
+
+def test_lossy_predictions_of_objects_are_refused(imgtool, nuclei):
+    for path in (nuclei / "made").iterdir():
+        write(path.with_suffix(".jpg"), np.where(np.array(Image.open(path)) > 0, 255, 0).astype(np.uint8))
+        path.unlink()
+    refused = imgtool("score", "masks", "made", "truth", *ONE)
+    assert refused.code == 1
+    assert refused.stderr.count("values, and its compression may have made them") == 2
+
+
+def test_lossy_probabilities_are_told(imgtool, membranes):
+    path = membranes / "made/wrong.png"
+    write(path.with_suffix(".jpg"), np.array(Image.open(path)))
+    path.unlink()
+    result = imgtool("score", "masks", "made", "truth", *ONE)
+    assert result.code == 0
+    assert "wrong.jpg" in result.stderr and "compression" in result.stderr
 
 
 def test_regions_of_a_mask_are_objects(imgtool, nuclei):

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from imgtool.cli.train_segment_work import metric_of, parts
-from imgtool.data.mask_pairs import Coding, MaskPair
+from imgtool.data.coding import Coding
+from imgtool.data.mask_pairs import MaskPair
 from imgtool.errors import DataError
 from imgtool.options.segment import TrainSegmentOptions
 from imgtool.runtime.checkpoints import load_metadata, load_tensors, save_state
@@ -46,6 +47,7 @@ def test_run_is_a_folder_that_segment_takes(train, imgtool, data):
     assert result.code == 0, result.stderr
     assert "4 pairs to train on, 1 to choose by; masks hold classes 0, 255" in result.stderr
     assert "imgtool segment IMAGE --weights run" in result.stderr
+    assert "None" not in (data / "run/report.html").read_text()
     for name in ("options.json", "log.jsonl", "report.html", "model.safetensors", "checkpoints/last.pt"):
         assert (data / "run" / name).is_file(), name
     assert [path.name for path in (data / "run/samples").glob("*.png")] == ["worst-1.png"]
@@ -151,7 +153,7 @@ def test_numbered_objects(train, data):
         Image.fromarray(mask).save(path)
     result = train("images", "masks", "-o", "run", *QUICK, "--objects")
     assert result.code == 0, result.stderr
-    assert "masks hold objects by number" in result.stderr
+    assert "masks hold numbers of objects\n" in result.stderr
     about = json.loads(load_metadata(data / "run/model.safetensors")["segment"])
     assert (about["classes"], about["objects"]) == (["background", "core", "rim"], True)
 
@@ -162,7 +164,7 @@ def test_small_numbers_may_be_objects_and_that_is_told(train, data):
         mask[30:36, 3:9] = 2
         Image.fromarray(mask).save(path)
     result = train("images", "masks", "-o", "run", *QUICK)
-    assert "masks hold classes 0, 1, 2 (--objects if each number is one object)" in result.stderr
+    assert "masks hold classes 0, 1, 2 (--objects if each value is one object)" in result.stderr
     result = train("images", "masks", "-o", "sure", *QUICK, "--classes")
     assert "masks hold classes 0, 1, 2\n" in result.stderr
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgtool.data.mask_pairs import Coding
+from imgtool.data.coding import Coding
 from imgtool.data.predicted_masks import (
     Meaning,
     coding_faults,

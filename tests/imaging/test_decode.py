@@ -294,21 +294,21 @@ class TestFrames:
     frames = tuple(Image.new("L", (8, 6), level) for level in (10, 90, 200))
 
     @pytest.mark.parametrize(
-        ("format", "note"),
-        [("GIF", "first of 3 frames"), ("PNG", "first of 3 frames"), ("WEBP", "first of 3 frames"),
-         ("AVIF", "first of 3 frames"), ("TIFF", "first of 3 pages"), ("MPO", "first of 3 pictures")],
+        ("format", "count"),
+        [("GIF", "3 frames"), ("PNG", "3 frames"), ("WEBP", "3 frames"),
+         ("AVIF", "3 frames"), ("TIFF", "3 pages"), ("MPO", "3 pictures")],
     )  # fmt: skip
-    def test_first_one_with_a_note(self, format: str, note: str) -> None:
+    def test_first_one_with_a_note(self, format: str, count: str) -> None:
         frames = [frame.convert("RGB") for frame in self.frames]
         picture = read_picture(io.BytesIO(saved(frames[0], format, save_all=True, append_images=frames[1:])))
-        assert picture.notes == (note,)
+        assert picture.notes == (f"only the first of {count} is read",)
         assert np.abs(picture.pixels.astype(int) - 10).max() <= 3
 
     def test_many_frames_are_not_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(decode, "_COUNT_FRAMES_BYTES", 50)
         for format, things in (("GIF", "frames"), ("TIFF", "pages")):
             data = saved(self.frames[0], format, save_all=True, append_images=self.frames[1:])
-            assert read_picture(io.BytesIO(data)).notes == (f"first of several {things}",)
+            assert read_picture(io.BytesIO(data)).notes == (f"only the first of several {things} is read",)
 
     def test_later_frames_may_be_damaged(self) -> None:
         data = saved(self.frames[0], "GIF", save_all=True, append_images=self.frames[1:])

@@ -15,7 +15,7 @@ from imgtool.imaging.labels import (
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 256])
-def test_palette_begins_with_black_and_its_red(count):
+def test_palette_begins_with_black_and_its_first(count):
     colors = palette(count)
     assert (colors.shape, colors.dtype) == ((max(1, count), 3), np.uint8)
     assert colors[0].tolist() == [0, 0, 0]
@@ -30,16 +30,28 @@ def test_neighbours_in_a_palette_are_far_from_each_other():
 
 
 def test_mask_is_laid_over_a_photo():
-    photo = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
-    classes = np.zeros((6, 7), np.uint8)
-    classes[2:4, 1:5] = 2
+    photo = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
+    classes = np.zeros((8, 9), np.uint8)
+    classes[2:6, 1:5], classes[2:6, 5:] = 2, 1
     before = photo.copy()
     drawn = mask_over(photo, classes)
     assert np.array_equal(photo, before)
     assert np.array_equal(drawn[classes == 0], photo[classes == 0])
     expected = (1 - FILL) * photo[3, 3].astype(float) + FILL * palette(3)[2]
     assert np.abs(drawn[3, 3] - expected).max() <= 0.51
-    assert np.array_equal(mask_over(photo, np.zeros((6, 7), np.uint8)), photo)
+    assert np.array_equal(mask_over(photo, np.zeros((8, 9), np.uint8)), photo)
+
+
+def test_the_mask_over_a_photo_has_a_full_outline():
+    photo = np.full((8, 9, 3), 100, np.uint8)
+    classes = np.zeros((8, 9), np.uint8)
+    classes[2:6, 1:5], classes[2:6, 5:] = 2, 1
+    full = (mask_over(photo, classes) == palette(3)[classes]).all(axis=2) & (classes > 0)
+    expected = np.zeros((8, 9), bool)
+    expected[[2, 5], 1:] = expected[2:6, 1] = expected[2:6, 4:6] = (
+        True  # where two meet, and not at the border
+    )
+    assert np.array_equal(full, expected)
 
 
 def test_outlines_are_the_rims_of_objects():

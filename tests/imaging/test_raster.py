@@ -248,7 +248,7 @@ def test_first_of_several_pages_with_a_note(tmp_path, how):
     for name in ("a.tif", "b.tif"):
         with open_raster(tmp_path / name, max_pixels=MOST) as raster:
             assert np.array_equal(raster.whole(), samples[..., :1]), name
-            assert raster.notes == ("first of 4 pages",), name
+            assert raster.notes == ("only the first of 4 pages is read",), name
 
 
 def test_tiff_that_is_turned_is_upright(tmp_path):

@@ -259,6 +259,18 @@ def test_cores_part_objects_that_touch():
     assert as_regions.max() == 2
 
 
+def test_objects_that_are_hardly_there_are_left_out():
+    found = discs()
+    assert instances_of(found, 0.75, objects=True, min_area=0).max() == 3
+    found[1:, :, :28] *= (
+        0.95 * (0.5 + 0.75 / 2) / 0.9
+    )  # the first: everywhere above 0.75, nowhere half-way to 1
+    found[0] = 1 - found[1] - found[2]
+    labels = instances_of(found, 0.75, objects=True, min_area=0)
+    assert (labels.max(), labels[20, 16]) == (2, 0)
+    assert labels[20, 36] and labels[20, 53]
+
+
 def test_small_objects_are_left_out_and_numbers_have_no_gap():
     found = np.zeros((2, 20, 20), np.float32)
     found[1, 2:4, 2:4] = found[1, 8:14, 8:14] = found[1, 16, 16] = 1

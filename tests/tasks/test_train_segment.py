@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from imgtool.data.mask_pairs import OBJECT_CLASSES, Coding, check_pairs, coding_of, find_mask_pairs, numbered
+from imgtool.data.coding import OBJECT_CLASSES, Coding, coding_of
+from imgtool.data.mask_pairs import check_pairs, find_mask_pairs, numbered
 from imgtool.imaging.raster import raster_of
 from imgtool.metrics.masks import average_precision, border_scores, dice
 from imgtool.options.segment import TrainSegmentOptions
