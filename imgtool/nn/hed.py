@@ -12,6 +12,8 @@ from imgtool.nn.vgg import PREPROCESSING, Preprocessing
 from imgtool.nn.winograd import WIDTH, Winograd
 
 BLOCKS = 5
+COLORS = 3
+CELLS = (1, 2)  # sides of the squares of pixels that a first block can take as one
 STRIDE = 16  # of the fifth block; heights and widths must be multiples of it,
 LEAST = 2 * STRIDE  # and at least this, so that the fifth block has something to reflect
 OUTPUTS = ("side1", "side2", "side3", "side4", "side5", "fuse")
@@ -43,8 +45,11 @@ class HED(nn.Module):
         decoder: channels of the top-down path; 0 for none, as in the paper.
         norm: batch normalisation after each convolution, for training from scratch; `folded` removes it.
         preprocessing: a key of `INPUTS`; belongs to the weights.
+        cell: side of the squares of pixels that the first block takes as one pixel of more channels (Shi et al. 2016,
+            backwards); 1, or 2: it is then no larger than the second, and its side draws the four pixels of a square.
     Reference:
-        Xie & Tu 2015, https://arxiv.org/abs/1504.06375; Lin et al. 2017, https://arxiv.org/abs/1612.03144
+        Xie & Tu 2015, https://arxiv.org/abs/1504.06375; Lin et al. 2017, https://arxiv.org/abs/1612.03144;
+        Shi et al. 2016, https://arxiv.org/abs/1609.05158
     """
 
     mean: Tensor
@@ -58,12 +63,14 @@ class HED(nn.Module):
         decoder: int = 0,
         norm: bool = False,
         preprocessing: str = "caffe",
+        cell: int = 1,
     ) -> None:
         super().__init__()
+        self.cell = cell
         self.widths, self.depths, self.decoder = tuple(widths), tuple(depths), decoder
         self.preprocessing = preprocessing
         self.shifts = SHIFTS.get(preprocessing, (0,) * BLOCKS)
-        channels = 3
+        channels = COLORS * cell**2
         for block, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
             for index in range(1, depth + 1):
                 self.add_module(f"conv{block}_{index}", _convolution(channels, width, bias=not norm))
@@ -73,7 +80,7 @@ class HED(nn.Module):
             if decoder:
                 self.add_module(f"lateral{block}", nn.Conv2d(width, decoder, 1))
                 self.add_module(f"merge{block}", _convolution(decoder, decoder))
-            self.add_module(f"side{block}", nn.Conv2d(decoder or width, 1, 1))
+            self.add_module(f"side{block}", nn.Conv2d(decoder or width, cell**2 if block == 1 else 1, 1))
         self.fuse = nn.Conv2d(BLOCKS, 1, 1)
         mean, scale, self.bgr = INPUTS[preprocessing]
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -94,7 +101,13 @@ class HED(nn.Module):
             for block in range(1, BLOCKS + 1)
         ]
         decoder = tensors["lateral1.weight"].shape[0] if "lateral1.weight" in tensors else 0
-        return cls(widths, depths, decoder=decoder, preprocessing=preprocessing)
+        colors = tensors["conv1_1.weight"].shape[1]
+        cells = {COLORS * side**2: side for side in CELLS}
+        if colors not in cells:
+            raise LookupError(
+                f"its first block takes {colors} channels, expected {' or '.join(map(str, cells))}"
+            )
+        return cls(widths, depths, decoder=decoder, preprocessing=preprocessing, cell=cells[colors])
 
     @property
     def reach(self) -> int:
@@ -127,7 +140,7 @@ class HED(nn.Module):
         """Features at the end of each block, (N, C, H / s, W / s), s = 1, 2, 4, 8, 16."""
         features, found = self.normalise(image), []
         for block, depth in enumerate(self.depths, start=1):
-            if block > 1:
+            if self._stride(block) > self._stride(block - 1):
                 features = _pooled(features)
             for index in range(1, depth + 1):
                 features = self.get_submodule(f"conv{block}_{index}")(features)
@@ -137,13 +150,17 @@ class HED(nn.Module):
             found.append(features)
         return found
 
+    def _stride(self, block: int) -> int:
+        """Pixels of the picture for one of a block."""
+        return max(self.cell, 2 ** (block - 1)) if block else self.cell
+
     def _handed_down(self, features: list[Tensor]) -> list[Tensor]:
         """Maps of `decoder` channels at the sizes of the blocks, each with what the deeper ones know."""
         above, found = None, []
         for block in range(BLOCKS, 0, -1):
             current = self.get_submodule(f"lateral{block}")(features[block - 1])
             if above is not None:
-                current += functional.interpolate(above, scale_factor=2, mode="nearest")
+                current += _as_large(above, current)
             above = functional.relu_(self.get_submodule(f"merge{block}")(functional.relu_(current)))
             found.append(above)
         return found[::-1]
@@ -151,8 +168,10 @@ class HED(nn.Module):
     def _side(self, block: int, features: Tensor) -> Tensor:
         """Logits (N, 1, H, W) of one block, enlarged so that each pixel keeps its place."""
         logits: Tensor = self.get_submodule(f"side{block}")(features).float()
-        if block > 1:
-            logits = functional.interpolate(logits, scale_factor=2 ** (block - 1), mode="bilinear")
+        if block == 1:
+            logits = functional.pixel_shuffle(logits, self.cell)
+        else:
+            logits = functional.interpolate(logits, scale_factor=self._stride(block), mode="bilinear")
         if shift := self.shifts[block - 1]:
             logits = functional.pad(logits, (0, shift, 0, shift), mode="replicate")[..., shift:, shift:]
         return logits
@@ -161,6 +180,7 @@ class HED(nn.Module):
         """The picture as these weights expect it, in the network's type and memory layout."""
         image = (image - self.mean) * self.scale
         image = image.flip(1) if self.bgr else image
+        image = functional.pixel_unshuffle(image, self.cell)
         dtype = self.get_parameter("conv1_1.weight").dtype
         return image.to(dtype).contiguous(memory_format=torch.channels_last)
 
@@ -177,7 +197,13 @@ class HED(nn.Module):
 
     def folded(self) -> "HED":
         """The same function without batch normalisation, for inference; a network of its own."""
-        plain = HED(self.widths, self.depths, decoder=self.decoder, preprocessing=self.preprocessing)
+        plain = HED(
+            self.widths,
+            self.depths,
+            decoder=self.decoder,
+            preprocessing=self.preprocessing,
+            cell=self.cell,
+        )
         modules = dict(self.named_children())
         for name, module in modules.items():
             norm = modules.get(name.replace("conv", "norm"))
@@ -199,6 +225,12 @@ def _pooled(features: Tensor) -> Tensor:
         return functional.max_pool2d(features, 2)
     rows = torch.maximum(features[..., ::2, :], features[..., 1::2, :])
     return torch.maximum(rows[..., ::2], rows[..., 1::2])
+
+
+def _as_large(above: Tensor, current: Tensor) -> Tensor:
+    """A deeper block's map, each value for as many pixels as it stands for."""
+    factor = current.shape[-1] // above.shape[-1]
+    return above if factor == 1 else functional.interpolate(above, scale_factor=factor, mode="nearest")
 
 
 def _float(bias: Tensor | None) -> Tensor | None:
