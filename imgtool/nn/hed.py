@@ -14,8 +14,8 @@ from imgtool.nn.winograd import WIDTH, Winograd
 BLOCKS = 5
 COLORS = 3
 CELLS = (1, 2)  # sides of the squares of pixels that a first block can take as one
-STRIDE = 16  # of the fifth block; heights and widths must be multiples of it,
-LEAST = 2 * STRIDE  # and at least this, so that the fifth block has something to reflect
+STRIDE = 16  # of the fifth block
+LEAST = STRIDE + 1  # of heights and widths, so that the fifth block has something to reflect
 OUTPUTS = ("side1", "side2", "side3", "side4", "side5", "fuse")
 VGG16_WIDTHS, VGG16_DEPTHS = (64, 128, 256, 512, 512), (2, 2, 3, 3, 3)
 
@@ -118,26 +118,34 @@ class HED(nn.Module):
         """Logits of the five sides and, last, of their fusion.
 
         Args:
-            image: (N, 3, H, W) sRGB in [0, 1]; H and W multiples of 16, at least 32.
+            image: (N, 3, H, W) sRGB in [0, 1]; H and W multiples of the cell, at least 17.
         Returns:
             (N, 6, H, W) fp32, in the order of `OUTPUTS`; the probability of an edge is their sigmoid.
         Raises:
-            ValueError: H or W is no multiple of 16, or less than 32.
+            ValueError: H or W is no multiple of the cell, or less than 17.
         """
-        if any(side % STRIDE or side < LEAST for side in image.shape[-2:]):
+        if any(side % self.cell or side < LEAST for side in image.shape[-2:]):
             raise ValueError(
-                f"height and width must be multiples of {STRIDE} from {LEAST}, got {tuple(image.shape)}"
+                f"height and width must be multiples of {self.cell} from {LEAST}, got {tuple(image.shape)}"
             )
         features = self._blocks(image)
         if self.decoder:
             features = self._handed_down(features)
-        sides = [self._side(block, each) for block, each in enumerate(features, start=1)]
-        stacked = torch.cat(sides, dim=1)
-        fused = functional.conv2d(stacked, self.fuse.weight.float(), _float(self.fuse.bias))
-        return torch.cat((stacked, fused), dim=1)
+        height, width = image.shape[-2:]
+        sides = [
+            self._side(block, each)[..., :height, :width] for block, each in enumerate(features, start=1)
+        ]
+        return torch.cat((*sides, self._fusion(sides)), dim=1)
+
+    def _fusion(self, sides: list[Tensor]) -> Tensor:
+        """A 1x1 convolution of the sides."""
+        fused = self.fuse.get_parameter("bias").float().view(1, 1, 1, 1)
+        for side, weight in zip(sides, self.fuse.weight.float().view(-1, 1, 1, 1, 1), strict=True):
+            fused = torch.addcmul(fused, side, weight)
+        return fused
 
     def _blocks(self, image: Tensor) -> list[Tensor]:
-        """Features at the end of each block, (N, C, H / s, W / s), s = 1, 2, 4, 8, 16."""
+        """Features at the end of each block, (N, C, ceil(H / s), ceil(W / s)), s = 1, 2, 4, 8, 16."""
         features, found = self.normalise(image), []
         for block, depth in enumerate(self.depths, start=1):
             if self._stride(block) > self._stride(block - 1):
@@ -166,12 +174,12 @@ class HED(nn.Module):
         return found[::-1]
 
     def _side(self, block: int, features: Tensor) -> Tensor:
-        """Logits (N, 1, H, W) of one block, enlarged so that each pixel keeps its place."""
+        """Logits (N, 1, H', W') of one block, H' >= H and W' >= W, enlarged so that each pixel keeps its place."""
         logits: Tensor = self.get_submodule(f"side{block}")(features).float()
-        if block == 1:
-            logits = functional.pixel_shuffle(logits, self.cell)
-        else:
+        if block > 1:
             logits = functional.interpolate(logits, scale_factor=self._stride(block), mode="bilinear")
+        elif self.cell > 1:
+            logits = functional.pixel_shuffle(logits, self.cell)
         if shift := self.shifts[block - 1]:
             logits = functional.pad(logits, (0, shift, 0, shift), mode="replicate")[..., shift:, shift:]
         return logits
@@ -180,7 +188,8 @@ class HED(nn.Module):
         """The picture as these weights expect it, in the network's type and memory layout."""
         image = (image - self.mean) * self.scale
         image = image.flip(1) if self.bgr else image
-        image = functional.pixel_unshuffle(image, self.cell)
+        if self.cell > 1:
+            image = functional.pixel_unshuffle(image, self.cell)
         dtype = self.get_parameter("conv1_1.weight").dtype
         return image.to(dtype).contiguous(memory_format=torch.channels_last)
 
@@ -220,18 +229,31 @@ def _convolution(channels: int, width: int, *, bias: bool = True) -> nn.Conv2d:
 
 
 def _pooled(features: Tensor) -> Tensor:
-    """The largest of each 2x2: without gradients by comparing, several times faster than by looking for its place."""
+    """The largest of each 2x2, or of what there is of them: (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2)).
+
+    Without gradients by comparing, several times faster than by looking for its place.
+    """
     if torch.is_grad_enabled():
-        return functional.max_pool2d(features, 2)
-    rows = torch.maximum(features[..., ::2, :], features[..., 1::2, :])
-    return torch.maximum(rows[..., ::2], rows[..., 1::2])
+        return functional.max_pool2d(features, 2, ceil_mode=True)
+    return _larger(_larger(features, axis=2), axis=3)
+
+
+def _larger(features: Tensor, axis: int) -> Tensor:
+    """Of each two along an axis the larger; of an odd number the last one as it is."""
+    every = features.movedim(axis, 0)
+    firsts, seconds = every[::2], every[1::2]
+    if len(firsts) == len(seconds):
+        found = torch.maximum(firsts, seconds)
+    else:
+        found = torch.empty_like(firsts)
+        torch.maximum(firsts[:-1], seconds, out=found[:-1])
+        found[-1] = firsts[-1]
+    return found.movedim(0, axis)
 
 
 def _as_large(above: Tensor, current: Tensor) -> Tensor:
     """A deeper block's map, each value for as many pixels as it stands for."""
-    factor = current.shape[-1] // above.shape[-1]
-    return above if factor == 1 else functional.interpolate(above, scale_factor=factor, mode="nearest")
-
-
-def _float(bias: Tensor | None) -> Tensor | None:
-    return None if bias is None else bias.float()
+    if above.shape == current.shape:
+        return above
+    height, width = current.shape[-2:]
+    return functional.interpolate(above, scale_factor=2, mode="nearest")[..., :height, :width]

@@ -23,10 +23,10 @@ def test_six_maps_at_the_size_of_the_image(network, image):
     assert network(image).shape == (1, len(OUTPUTS), 64, 48)
 
 
-@pytest.mark.parametrize("size", [(64, 40), (16, 64)])
-def test_refuses_sizes_that_it_cannot_pool_or_reflect(network, size):
-    with pytest.raises(ValueError, match="multiples of 16 from 32"):
-        network(torch.rand(1, 3, *size))
+@pytest.mark.parametrize(("size", "cell"), [((16, 64), 1), ((64, 41), 2)])
+def test_refuses_sizes_that_it_cannot_reflect_or_cut_into_cells(size, cell):
+    with pytest.raises(ValueError, match=f"multiples of {cell} from 17"):
+        HED(SMALL, cell=cell)(torch.rand(1, 3, *size))
 
 
 @pytest.mark.parametrize(
@@ -41,20 +41,28 @@ def test_plain_image_has_the_same_answer_up_to_its_border(decoder, preprocessing
     assert (alike.amax((2, 3)) - alike.amin((2, 3))).max() <= 1e-6
 
 
-def test_sides_and_fusion_by_the_definition(network, image):
-    """Figure 3 of Xie & Tu: a 1x1 convolution of each block, enlarged by powers of two, and one of the five."""
+@pytest.mark.parametrize("size", [(64, 48), (35, 17), (61, 47)])
+@pytest.mark.parametrize("grad", [True, False])
+def test_sides_and_fusion_by_the_definition(network, size, grad):
+    """Figure 3 of Xie & Tu: a 1x1 convolution of each block, enlarged by powers of two, and one of the five.
+
+    Blocks of pictures that are no multiple of 16 end in squares that are not full.
+    """
+    image = torch.rand(2, 3, *size)
     features, sides = network.normalise(image), []
     for block, depth in enumerate(network.depths, start=1):
-        features = functional.max_pool2d(features, 2) if block > 1 else features
+        features = functional.max_pool2d(features, 2, ceil_mode=True) if block > 1 else features
         for index in range(1, depth + 1):
             convolution = network.get_submodule(f"conv{block}_{index}")
             features = functional.pad(features, (1, 1, 1, 1), mode="reflect")
             features = functional.relu(functional.conv2d(features, convolution.weight, convolution.bias))
         side = network.get_submodule(f"side{block}")(features)
-        sides.append(functional.interpolate(side, image.shape[-2:], mode="bilinear"))
+        large = functional.interpolate(side, scale_factor=2 ** (block - 1), mode="bilinear")
+        sides.append(large[..., : size[0], : size[1]])
     stacked = torch.cat(sides, dim=1)
     expected = torch.cat((stacked, network.fuse(stacked)), dim=1)
-    torch.testing.assert_close(network(image), expected)
+    with torch.set_grad_enabled(grad):
+        torch.testing.assert_close(network(image), expected)
 
 
 def test_first_block_on_squares_of_pixels_draws_each_of_them():
