@@ -115,8 +115,7 @@ class Tiling:
 
     def cut(self, pixels: Samples, tile: Tile) -> Samples:
         """What the network sees of a picture (H, W, ...) in a tile."""
-        seen: Samples = cut_columns(pixels[mirrored(tile.rows.window, pixels.shape[0])], tile.columns)
-        return seen
+        return cut_columns(_seen(pixels, tile.rows.window, axis=0), tile.columns)
 
 
 @dataclass(frozen=True)
@@ -138,8 +137,17 @@ class ValidTiling(Tiling):
 
 def cut_columns(rows: Samples, span: Span) -> Samples:
     """The window of rows (h, W, ...) that a span sees."""
-    seen: Samples = rows[:, mirrored(span.window, rows.shape[1])]
-    return seen
+    return _seen(rows, span.window, axis=1)
+
+
+def _seen(pixels: Samples, window: tuple[int, int], axis: int) -> Samples:
+    """What a window shows along an axis; only what is mirrored is picked one by one, which takes long."""
+    length, before = pixels.shape[axis], (slice(None),) * axis
+    low, high = (min(max(end, 0), length) for end in window)
+    if (low, high) == window:
+        return pixels[(*before, slice(low, high))]
+    spans = ((window[0], low), (low, high), (high, window[1]))
+    return np.concatenate([pixels[(*before, mirrored(span, length))] for span in spans], axis)
 
 
 def mirrored(window: tuple[int, int], length: int) -> NDArray[np.intp] | slice:

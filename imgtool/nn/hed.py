@@ -188,10 +188,9 @@ class HED(nn.Module):
         """The picture as these weights expect it, in the network's type and memory layout."""
         image = (image - self.mean) * self.scale
         image = image.flip(1) if self.bgr else image
-        if self.cell > 1:
-            image = functional.pixel_unshuffle(image, self.cell)
         dtype = self.get_parameter("conv1_1.weight").dtype
-        return image.to(dtype).contiguous(memory_format=torch.channels_last)
+        image = image.to(dtype).contiguous(memory_format=torch.channels_last)
+        return image if self.cell == 1 else _squares(image, self.cell)
 
     def quicken(self) -> None:
         """Replace the wide convolutions by others that compute the same, faster on processors, without gradients.
@@ -226,6 +225,13 @@ class HED(nn.Module):
 def _convolution(channels: int, width: int, *, bias: bool = True) -> nn.Conv2d:
     """3x3, over features that are reflected at the border: zeros would show as a frame of false edges."""
     return nn.Conv2d(channels, width, 3, padding=1, padding_mode="reflect", bias=bias)
+
+
+def _squares(image: Tensor, side: int) -> Tensor:
+    """`pixel_unshuffle`, by a convolution that picks: in this memory layout it takes a quarter of the time."""
+    count = image.shape[1] * side**2
+    picks = torch.eye(count, dtype=image.dtype, device=image.device).view(count, -1, side, side)
+    return functional.conv2d(image, picks, stride=side).contiguous(memory_format=torch.channels_last)
 
 
 def _pooled(features: Tensor) -> Tensor:
