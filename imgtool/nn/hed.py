@@ -235,17 +235,20 @@ def _squares(image: Tensor, side: int) -> Tensor:
 
 
 def _pooled(features: Tensor) -> Tensor:
-    """The largest of each 2x2, or of what there is of them: (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2)).
+    """The largest of each 2x2: (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2)).
 
-    Without gradients by comparing, several times faster than by looking for its place.
+    A last row or column without another is paired with its mirror image, so that it does not grow to a whole block's
+    width. Without gradients by comparing, several times faster than by looking for its place.
     """
     if torch.is_grad_enabled():
-        return functional.max_pool2d(features, 2, ceil_mode=True)
+        odd = features.shape[-1] % 2, features.shape[-2] % 2
+        mirrored = functional.pad(features, (0, odd[0], 0, odd[1]), mode="reflect") if any(odd) else features
+        return functional.max_pool2d(mirrored, 2)
     return _larger(_larger(features, axis=2), axis=3)
 
 
 def _larger(features: Tensor, axis: int) -> Tensor:
-    """Of each two along an axis the larger; of an odd number the last one as it is."""
+    """Of each two along an axis the larger; of an odd number also the last two."""
     every = features.movedim(axis, 0)
     firsts, seconds = every[::2], every[1::2]
     if len(firsts) == len(seconds):
@@ -253,7 +256,7 @@ def _larger(features: Tensor, axis: int) -> Tensor:
     else:
         found = torch.empty_like(firsts)
         torch.maximum(firsts[:-1], seconds, out=found[:-1])
-        found[-1] = firsts[-1]
+        torch.maximum(firsts[-1], seconds[-1], out=found[-1])
     return found.movedim(0, axis)
 
 

@@ -46,12 +46,15 @@ def test_plain_image_has_the_same_answer_up_to_its_border(decoder, preprocessing
 def test_sides_and_fusion_by_the_definition(network, size, grad):
     """Figure 3 of Xie & Tu: a 1x1 convolution of each block, enlarged by powers of two, and one of the five.
 
-    Blocks of pictures that are no multiple of 16 end in squares that are not full.
+    Blocks of pictures that are no multiple of 16 end in squares that are filled by mirroring.
     """
     image = torch.rand(2, 3, *size)
     features, sides = network.normalise(image), []
     for block, depth in enumerate(network.depths, start=1):
-        features = functional.max_pool2d(features, 2, ceil_mode=True) if block > 1 else features
+        if block > 1:
+            odd = features.shape[-1] % 2, features.shape[-2] % 2
+            features = functional.pad(features, (0, odd[0], 0, odd[1]), mode="reflect")
+            features = functional.max_pool2d(features, 2)
         for index in range(1, depth + 1):
             convolution = network.get_submodule(f"conv{block}_{index}")
             features = functional.pad(features, (1, 1, 1, 1), mode="reflect")
