@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from imgtool.cli import params, run_options
-from imgtool.errors import OptionError
 from imgtool.options.edges import EDGE_STARTS, STUDENT, TrainEdgesOptions
 from imgtool.runtime import processor
 
@@ -26,11 +25,12 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 @click.command("train-edges", short_help="Train an edge detector on photos and their ground truth.")
 @click.argument("data", type=click.Path(path_type=Path), required=False)
 @run_options.place
-@click.option(
-    "--student", is_flag=True, help="A narrow network from random numbers, for speed; imitates a teacher."
-)
+@click.option("--student", is_flag=True, help="A narrow network, for speed; imitates a teacher.")
 @knob(
-    "--start", type=click.Path(), metavar="|".join(EDGE_STARTS) + "|RUN|FILE", help="Weights to start from."
+    "--start",
+    type=click.Path(),
+    metavar="|".join(EDGE_STARTS) + "|RUN|FILE",
+    help="Weights to start from; a student takes those of the layers that it shares.",
 )
 @click.option(
     "--teacher",
@@ -87,10 +87,6 @@ def options_of(values: dict[str, Any]) -> TrainEdgesOptions:
         for name, value in values.items()
         if name in known and value is not None and value is not False
     }
-    if values["student"] and values["start"] not in (None, "random"):
-        raise OptionError(
-            "start", "a student starts from random numbers", hint="leave --student or --start away"
-        )
     if given.get("teacher") == NO_TEACHER:
         given["teacher"] = None
     if "time" in given:

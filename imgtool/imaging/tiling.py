@@ -1,15 +1,16 @@
 """A picture cut into overlapping tiles, mirrored at its own border and nowhere else, so that tiles add up exactly.
 
 A network that pads its features sees the *padded* picture: the picture, and as many mirrored pixels at the right and
-bottom as make its sides multiples of `stride`, and at least `least`. A tile is a window of that padded picture; what
-is kept of it lies at least `reach` from the window's inner edges, so that no kept value knows where the window ends.
+bottom as make its sides multiples of `multiple`, and at least `least`. A tile is a window of that padded picture;
+what is kept of it lies at least `reach` from the window's inner edges, so that no kept value knows where the window
+ends.
 For a network that does not pad there is `ValidTiling`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,14 +68,16 @@ class Tiling:
     Attributes:
         side: pixels of a tile's side in the result; rounded down to a multiple of `stride`, at least one of it.
         reach: how far an output can see, a multiple of `stride`.
-        stride: what sides of windows are multiples of.
-        least: of a window's sides, a multiple of `stride`.
+        stride: what tiles and windows begin at multiples of.
+        least: of a window's sides.
+        multiple: what a window's sides are multiples of; it divides `stride`.
     """
 
     side: int
     reach: int
     stride: int
     least: int
+    multiple: int = field(default=1, kw_only=True)
 
     def tiles(self, height: int, width: int) -> Iterator[Tile]:
         """The tiles of a picture, row by row; together they keep each pixel once."""
@@ -105,15 +108,14 @@ class Tiling:
 
     def _span(self, first: int, last: int, length: int) -> Span:
         """The span that keeps `first` to before `last` of `length` pixels."""
-        padded = max(self.least, -(-length // self.stride) * self.stride)
+        padded = -(-max(self.least, length) // self.multiple) * self.multiple
         begin = max(0, first - self.reach)
         end = min(padded, first + self._side() + self.reach)
         return Span((begin, end), (first, last), first - begin)
 
     def cut(self, pixels: Samples, tile: Tile) -> Samples:
         """What the network sees of a picture (H, W, ...) in a tile."""
-        seen: Samples = cut_columns(pixels[mirrored(tile.rows.window, pixels.shape[0])], tile.columns)
-        return seen
+        return cut_columns(_seen(pixels, tile.rows.window, axis=0), tile.columns)
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,17 @@ class ValidTiling(Tiling):
 
 def cut_columns(rows: Samples, span: Span) -> Samples:
     """The window of rows (h, W, ...) that a span sees."""
-    seen: Samples = rows[:, mirrored(span.window, rows.shape[1])]
-    return seen
+    return _seen(rows, span.window, axis=1)
+
+
+def _seen(pixels: Samples, window: tuple[int, int], axis: int) -> Samples:
+    """What a window shows along an axis; only what is mirrored is picked one by one, which takes long."""
+    length, before = pixels.shape[axis], (slice(None),) * axis
+    low, high = (min(max(end, 0), length) for end in window)
+    if (low, high) == window:
+        return pixels[(*before, slice(low, high))]
+    spans = ((window[0], low), (low, high), (high, window[1]))
+    return np.concatenate([pixels[(*before, mirrored(span, length))] for span in spans], axis)
 
 
 def mirrored(window: tuple[int, int], length: int) -> NDArray[np.intp] | slice:

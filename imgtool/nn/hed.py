@@ -12,8 +12,10 @@ from imgtool.nn.vgg import PREPROCESSING, Preprocessing
 from imgtool.nn.winograd import WIDTH, Winograd
 
 BLOCKS = 5
-STRIDE = 16  # of the fifth block; heights and widths must be multiples of it,
-LEAST = 2 * STRIDE  # and at least this, so that the fifth block has something to reflect
+COLORS = 3
+CELLS = (1, 2)  # sides of the squares of pixels that a first block can take as one
+STRIDE = 16  # of the fifth block
+LEAST = STRIDE + 1  # of heights and widths, so that the fifth block has something to reflect
 OUTPUTS = ("side1", "side2", "side3", "side4", "side5", "fuse")
 VGG16_WIDTHS, VGG16_DEPTHS = (64, 128, 256, 512, 512), (2, 2, 3, 3, 3)
 
@@ -43,8 +45,11 @@ class HED(nn.Module):
         decoder: channels of the top-down path; 0 for none, as in the paper.
         norm: batch normalisation after each convolution, for training from scratch; `folded` removes it.
         preprocessing: a key of `INPUTS`; belongs to the weights.
+        cell: side of the squares of pixels that the first block takes as one pixel of more channels (Shi et al. 2016,
+            backwards); 1, or 2: it is then no larger than the second, and its side draws the four pixels of a square.
     Reference:
-        Xie & Tu 2015, https://arxiv.org/abs/1504.06375; Lin et al. 2017, https://arxiv.org/abs/1612.03144
+        Xie & Tu 2015, https://arxiv.org/abs/1504.06375; Lin et al. 2017, https://arxiv.org/abs/1612.03144;
+        Shi et al. 2016, https://arxiv.org/abs/1609.05158
     """
 
     mean: Tensor
@@ -58,12 +63,14 @@ class HED(nn.Module):
         decoder: int = 0,
         norm: bool = False,
         preprocessing: str = "caffe",
+        cell: int = 1,
     ) -> None:
         super().__init__()
+        self.cell = cell
         self.widths, self.depths, self.decoder = tuple(widths), tuple(depths), decoder
         self.preprocessing = preprocessing
         self.shifts = SHIFTS.get(preprocessing, (0,) * BLOCKS)
-        channels = 3
+        channels = COLORS * cell**2
         for block, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
             for index in range(1, depth + 1):
                 self.add_module(f"conv{block}_{index}", _convolution(channels, width, bias=not norm))
@@ -73,7 +80,7 @@ class HED(nn.Module):
             if decoder:
                 self.add_module(f"lateral{block}", nn.Conv2d(width, decoder, 1))
                 self.add_module(f"merge{block}", _convolution(decoder, decoder))
-            self.add_module(f"side{block}", nn.Conv2d(decoder or width, 1, 1))
+            self.add_module(f"side{block}", nn.Conv2d(decoder or width, cell**2 if block == 1 else 1, 1))
         self.fuse = nn.Conv2d(BLOCKS, 1, 1)
         mean, scale, self.bgr = INPUTS[preprocessing]
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -94,7 +101,13 @@ class HED(nn.Module):
             for block in range(1, BLOCKS + 1)
         ]
         decoder = tensors["lateral1.weight"].shape[0] if "lateral1.weight" in tensors else 0
-        return cls(widths, depths, decoder=decoder, preprocessing=preprocessing)
+        colors = tensors["conv1_1.weight"].shape[1]
+        cells = {COLORS * side**2: side for side in CELLS}
+        if colors not in cells:
+            raise LookupError(
+                f"its first block takes {colors} channels, expected {' or '.join(map(str, cells))}"
+            )
+        return cls(widths, depths, decoder=decoder, preprocessing=preprocessing, cell=cells[colors])
 
     @property
     def reach(self) -> int:
@@ -105,29 +118,37 @@ class HED(nn.Module):
         """Logits of the five sides and, last, of their fusion.
 
         Args:
-            image: (N, 3, H, W) sRGB in [0, 1]; H and W multiples of 16, at least 32.
+            image: (N, 3, H, W) sRGB in [0, 1]; H and W multiples of the cell, at least 17.
         Returns:
             (N, 6, H, W) fp32, in the order of `OUTPUTS`; the probability of an edge is their sigmoid.
         Raises:
-            ValueError: H or W is no multiple of 16, or less than 32.
+            ValueError: H or W is no multiple of the cell, or less than 17.
         """
-        if any(side % STRIDE or side < LEAST for side in image.shape[-2:]):
+        if any(side % self.cell or side < LEAST for side in image.shape[-2:]):
             raise ValueError(
-                f"height and width must be multiples of {STRIDE} from {LEAST}, got {tuple(image.shape)}"
+                f"height and width must be multiples of {self.cell} from {LEAST}, got {tuple(image.shape)}"
             )
         features = self._blocks(image)
         if self.decoder:
             features = self._handed_down(features)
-        sides = [self._side(block, each) for block, each in enumerate(features, start=1)]
-        stacked = torch.cat(sides, dim=1)
-        fused = functional.conv2d(stacked, self.fuse.weight.float(), _float(self.fuse.bias))
-        return torch.cat((stacked, fused), dim=1)
+        height, width = image.shape[-2:]
+        sides = [
+            self._side(block, each)[..., :height, :width] for block, each in enumerate(features, start=1)
+        ]
+        return torch.cat((*sides, self._fusion(sides)), dim=1)
+
+    def _fusion(self, sides: list[Tensor]) -> Tensor:
+        """A 1x1 convolution of the sides."""
+        fused = self.fuse.get_parameter("bias").float().view(1, 1, 1, 1)
+        for side, weight in zip(sides, self.fuse.weight.float().view(-1, 1, 1, 1, 1), strict=True):
+            fused = torch.addcmul(fused, side, weight)
+        return fused
 
     def _blocks(self, image: Tensor) -> list[Tensor]:
-        """Features at the end of each block, (N, C, H / s, W / s), s = 1, 2, 4, 8, 16."""
+        """Features at the end of each block, (N, C, ceil(H / s), ceil(W / s)), s = 1, 2, 4, 8, 16."""
         features, found = self.normalise(image), []
         for block, depth in enumerate(self.depths, start=1):
-            if block > 1:
+            if self._stride(block) > self._stride(block - 1):
                 features = _pooled(features)
             for index in range(1, depth + 1):
                 features = self.get_submodule(f"conv{block}_{index}")(features)
@@ -137,22 +158,28 @@ class HED(nn.Module):
             found.append(features)
         return found
 
+    def _stride(self, block: int) -> int:
+        """Pixels of the picture for one of a block."""
+        return max(self.cell, 2 ** (block - 1)) if block else self.cell
+
     def _handed_down(self, features: list[Tensor]) -> list[Tensor]:
         """Maps of `decoder` channels at the sizes of the blocks, each with what the deeper ones know."""
         above, found = None, []
         for block in range(BLOCKS, 0, -1):
             current = self.get_submodule(f"lateral{block}")(features[block - 1])
             if above is not None:
-                current += functional.interpolate(above, scale_factor=2, mode="nearest")
+                current += _as_large(above, current)
             above = functional.relu_(self.get_submodule(f"merge{block}")(functional.relu_(current)))
             found.append(above)
         return found[::-1]
 
     def _side(self, block: int, features: Tensor) -> Tensor:
-        """Logits (N, 1, H, W) of one block, enlarged so that each pixel keeps its place."""
+        """Logits (N, 1, H', W') of one block, H' >= H and W' >= W, enlarged so that each pixel keeps its place."""
         logits: Tensor = self.get_submodule(f"side{block}")(features).float()
         if block > 1:
-            logits = functional.interpolate(logits, scale_factor=2 ** (block - 1), mode="bilinear")
+            logits = functional.interpolate(logits, scale_factor=self._stride(block), mode="bilinear")
+        elif self.cell > 1:
+            logits = functional.pixel_shuffle(logits, self.cell)
         if shift := self.shifts[block - 1]:
             logits = functional.pad(logits, (0, shift, 0, shift), mode="replicate")[..., shift:, shift:]
         return logits
@@ -162,7 +189,8 @@ class HED(nn.Module):
         image = (image - self.mean) * self.scale
         image = image.flip(1) if self.bgr else image
         dtype = self.get_parameter("conv1_1.weight").dtype
-        return image.to(dtype).contiguous(memory_format=torch.channels_last)
+        image = image.to(dtype).contiguous(memory_format=torch.channels_last)
+        return image if self.cell == 1 else _squares(image, self.cell)
 
     def quicken(self) -> None:
         """Replace the wide convolutions by others that compute the same, faster on processors, without gradients.
@@ -177,7 +205,13 @@ class HED(nn.Module):
 
     def folded(self) -> "HED":
         """The same function without batch normalisation, for inference; a network of its own."""
-        plain = HED(self.widths, self.depths, decoder=self.decoder, preprocessing=self.preprocessing)
+        plain = HED(
+            self.widths,
+            self.depths,
+            decoder=self.decoder,
+            preprocessing=self.preprocessing,
+            cell=self.cell,
+        )
         modules = dict(self.named_children())
         for name, module in modules.items():
             norm = modules.get(name.replace("conv", "norm"))
@@ -193,13 +227,42 @@ def _convolution(channels: int, width: int, *, bias: bool = True) -> nn.Conv2d:
     return nn.Conv2d(channels, width, 3, padding=1, padding_mode="reflect", bias=bias)
 
 
+def _squares(image: Tensor, side: int) -> Tensor:
+    """`pixel_unshuffle`, by a convolution that picks: in this memory layout it takes a quarter of the time."""
+    count = image.shape[1] * side**2
+    picks = torch.eye(count, dtype=image.dtype, device=image.device).view(count, -1, side, side)
+    return functional.conv2d(image, picks, stride=side).contiguous(memory_format=torch.channels_last)
+
+
 def _pooled(features: Tensor) -> Tensor:
-    """The largest of each 2x2: without gradients by comparing, several times faster than by looking for its place."""
+    """The largest of each 2x2: (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2)).
+
+    A last row or column without another is paired with its mirror image, so that it does not grow to a whole block's
+    width. Without gradients by comparing, several times faster than by looking for its place.
+    """
     if torch.is_grad_enabled():
-        return functional.max_pool2d(features, 2)
-    rows = torch.maximum(features[..., ::2, :], features[..., 1::2, :])
-    return torch.maximum(rows[..., ::2], rows[..., 1::2])
+        odd = features.shape[-1] % 2, features.shape[-2] % 2
+        mirrored = functional.pad(features, (0, odd[0], 0, odd[1]), mode="reflect") if any(odd) else features
+        return functional.max_pool2d(mirrored, 2)
+    return _larger(_larger(features, axis=2), axis=3)
 
 
-def _float(bias: Tensor | None) -> Tensor | None:
-    return None if bias is None else bias.float()
+def _larger(features: Tensor, axis: int) -> Tensor:
+    """Of each two along an axis the larger; of an odd number also the last two."""
+    every = features.movedim(axis, 0)
+    firsts, seconds = every[::2], every[1::2]
+    if len(firsts) == len(seconds):
+        found = torch.maximum(firsts, seconds)
+    else:
+        found = torch.empty_like(firsts)
+        torch.maximum(firsts[:-1], seconds, out=found[:-1])
+        torch.maximum(firsts[-1], seconds[-1], out=found[-1])
+    return found.movedim(0, axis)
+
+
+def _as_large(above: Tensor, current: Tensor) -> Tensor:
+    """A deeper block's map, each value for as many pixels as it stands for."""
+    if above.shape == current.shape:
+        return above
+    height, width = current.shape[-2:]
+    return functional.interpolate(above, scale_factor=2, mode="nearest")[..., :height, :width]

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-WIDTH = 256  # channels, in and out, from which the multiplications that are saved outweigh the sums before and after
-CHUNK = 2**22  # bytes of features that are worked on at a time: what they grow to stays in the cache
+WIDTH = 128  # channels, in and out, from which the multiplications that are saved outweigh the sums before and after
+CHUNK = 2**21  # bytes of features that are worked on at a time: what they grow to stays in the cache
 
 # What a kernel's three rows, or columns, are multiplied by in each of the four products.
 KERNEL = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))

@@ -38,7 +38,7 @@ class EdgesOptions:
         return EDGE_KINDS if self.kind == "all" else (self.kind,)
 
 
-EDGE_STARTS = ("hed", "vgg16", "random")
+EDGE_STARTS = ("hed", "hed-lite", "vgg16", "random")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +50,10 @@ class TrainEdgesOptions:
 
     start: str = "hed"  # the weights to start from: one of EDGE_STARTS, or a file or run
     student: bool = False  # a narrow network with a decoder instead of the VGG-16
-    widths: tuple[int, ...] = (64, 128, 256, 512, 512)  # channels of each block, without a start
-    decoder: int = 0  # channels of the student's top-down path
+    widths: tuple[int, ...] = (64, 128, 256, 512, 512)  # channels of each block of a student
+    depths: tuple[int, ...] = (2, 2, 3, 3, 3)  # its convolutions
+    cell: int = 1  # side of the squares of pixels that its first block takes as one: 1 or 2
+    decoder: int = 0  # channels of its top-down path
     teacher: str | None = None  # weights whose maps are imitated
     teacher_weight: float = (
         0.1  # of imitation against the annotators' edges at first; falls to 0 towards the end
@@ -60,7 +62,7 @@ class TrainEdgesOptions:
     time: float | None = None  # seconds in all
     batch: int = 2  # crops in a step; the paper takes 10 whole pictures
     crop: int = 320  # pixels of a crop's side, a multiple of 16
-    border: int = 16  # pixels along a crop's sides that cost nothing: there the network sees zeros
+    border: int = 16  # pixels along a crop's sides that cost nothing: there the network sees reflections
     learning_rate: float = 2e-5  # at its height, with Adam and a cosine; the paper uses SGD
     side_rate: float = 20.0  # learning rate of sides and fusion against that of the blocks
     weight_decay: float = 2e-4
@@ -84,8 +86,10 @@ class TrainEdgesOptions:
         within("border", self.border, 0, self.crop // 2 - 1)
         within("freeze", self.freeze, 0, 5)
         within("seed", self.seed, 0, MAX_SEED)
-        if len(self.widths) != 5 or min(self.widths) < 1:
-            raise OptionError("widths", f"must be five numbers from 1 on, got {self.widths}")
+        for name in ("widths", "depths"):
+            if len(numbers := getattr(self, name)) != 5 or min(numbers) < 1:
+                raise OptionError(name, f"must be five numbers from 1 on, got {numbers}")
+        within("cell", self.cell, 1, 2)
         if not 0 <= self.threshold < 1:
             raise OptionError("threshold", f"must be from 0 to below 1, got {self.threshold:g}")
         for name in ("flat", "teacher_weight", "negative_weight", "weight_decay"):
@@ -94,12 +98,14 @@ class TrainEdgesOptions:
             raise OptionError("crop_scales", "must be numbers above 0")
 
 
-# What differs for a student, which starts from random numbers.
+# What differs for a student.
 STUDENT: dict[str, Any] = {
     "student": True,
     "start": "random",
     "teacher": "hed",
     "widths": (16, 32, 64, 128, 128),
+    "depths": (2, 1, 3, 3, 3),
+    "cell": 2,
     "decoder": 16,
     "steps": 10_000,
     "batch": 8,

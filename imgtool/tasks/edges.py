@@ -1,7 +1,7 @@
 """HED edge probabilities of a picture of any size."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,9 +59,9 @@ def edges(
         scaled = _resized(pixels, size)
         current = {kind: np.empty(size, np.float32) for kind in options.kinds}
         for tile in tiling.tiles(*size):
-            probabilities = _probabilities(network, tiling.cut(scaled, tile))
-            for kind, target in current.items():
-                target[tile.place] = _of_kind(probabilities, kind)[tile.inner].cpu().numpy()
+            seen = _probabilities(network, tiling.cut(scaled, tile), options.kinds)
+            for kind, probabilities in seen.items():
+                current[kind][tile.place] = probabilities[tile.inner].cpu().numpy()
             done += 1
             on_tile(done, total)
         for kind in options.kinds:
@@ -78,21 +78,22 @@ def with_tile(options: EdgesOptions, size: tuple[int, int], network: HED) -> Edg
         return options
     side = max(STRIDE, *(math.ceil(each * max(options.scales)) for each in size))
     whole = replace(options, tile=-(-side // STRIDE) * STRIDE)
-    fits = _tile_bytes(size, whole, network) <= WHOLE_BYTES
+    pixels = size[0] * size[1] * max(options.scales) ** 2
+    fits = pixels <= WHOLE_PIXELS and _tile_bytes(size, whole, network) <= WHOLE_BYTES
     return whole if fits else replace(options, tile=EDGE_TILE)
 
 
 def tiling_of(options: EdgesOptions, network: HED) -> Tiling:
     """How pictures are cut for a network, of options with a tile."""
     assert options.tile is not None
-    return Tiling(side=options.tile, reach=network.reach, stride=STRIDE, least=LEAST)
+    return Tiling(side=options.tile, reach=network.reach, stride=STRIDE, least=LEAST, multiple=network.cell)
 
 
 # Copies of the widest maps at the peak: fitted to the command's memory at 12 megapixels with tiles of 512 to 1024.
 FEATURE_COPIES = 8
-WHOLE_BYTES = (
-    2.2e9  # of features, up to which a picture is one tile: 2 megapixels of `hed`, 4 of `hed-lite` in bf16
-)
+OUTPUT_BYTES = 64  # for each pixel of a tile, of the maps at its size
+# Up to both of these a picture is one tile: about 2 megapixels of `hed` in bf16, 4 of `hed-lite`.
+WHOLE_BYTES, WHOLE_PIXELS = 2.3e9, 2**22
 PICTURE_BYTES = 12  # for each pixel of the whole picture: itself, and what is written
 
 
@@ -113,7 +114,7 @@ def _tile_bytes(size: tuple[int, int], options: EdgesOptions, network: HED) -> i
     rows, columns = (min(options.tile + 2 * network.reach, math.ceil(side * largest)) for side in size)
     channels = network.widths[0] + network.decoder
     features = FEATURE_COPIES * channels * network.get_parameter("conv1_1.weight").dtype.itemsize
-    return rows * columns * features
+    return rows * columns * (features // network.cell**2 + OUTPUT_BYTES)
 
 
 def _picture_bytes(size: tuple[int, int], options: EdgesOptions) -> int:
@@ -178,10 +179,11 @@ def _leaner(size: tuple[int, int], options: EdgesOptions, network: HED) -> str:
 
 
 @torch.inference_mode()
-def _probabilities(network: HED, pixels: Samples) -> Tensor:
-    """Of the five sides and the fusion, (6, H, W)."""
+def _probabilities(network: HED, pixels: Samples, kinds: Sequence[str]) -> dict[str, Tensor]:
+    """Of each kind, (H, W)."""
     image = to_image(pixels).to(network.mean.device)
-    return (torch.sigmoid(network(image)) * _presence(image))[0]
+    outputs, present = network(image)[0].sigmoid_(), _presence(image)[0, 0]
+    return {kind: _of_kind(outputs, kind) * present for kind in kinds}
 
 
 # In a plain picture there is nothing that a network could go by, and some then guess: `hed` says .3 to .5 to a plain
@@ -192,10 +194,20 @@ PLAIN = 8 / 255
 
 def _presence(image: Tensor) -> Tensor:
     """(N, 1, H, W) in [0, 1]: 0 where a picture (N, 3, H, W) is plain, 1 where it is not."""
-    both = torch.cat((image, -image), dim=1)
-    cells = functional.max_pool2d(functional.max_pool2d(both, STRIDE), 3, stride=1, padding=1)
-    contrast = (cells[:, :3] + cells[:, 3:]).amax(dim=1, keepdim=True)
-    return functional.interpolate((contrast / PLAIN).clamp(max=1), scale_factor=STRIDE, mode="bilinear")
+    height, width = image.shape[-2:]
+    padded = functional.pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
+    highest, lowest = (_by_cell(_by_cell(padded, 2, pick), 3, pick) for pick in (torch.amax, torch.amin))
+    around = functional.max_pool2d(torch.cat((highest, -lowest), dim=1), 3, stride=1, padding=1)
+    contrast = (around[:, :3] + around[:, 3:]).amax(dim=1, keepdim=True)
+    present = functional.interpolate((contrast / PLAIN).clamp(max=1), scale_factor=STRIDE, mode="bilinear")
+    return present[..., :height, :width]
+
+
+def _by_cell(image: Tensor, axis: int, pick: Callable[..., Tensor]) -> Tensor:
+    """Of each `STRIDE` pixels along an axis the one that is picked."""
+    shape = image.shape
+    picked: Tensor = pick(image.reshape(*shape[:axis], -1, STRIDE, *shape[axis + 1 :]), dim=axis + 1)
+    return picked
 
 
 def _of_kind(probabilities: Tensor, kind: str) -> Tensor:

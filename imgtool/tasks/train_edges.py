@@ -206,7 +206,8 @@ class EdgesTrainee(Averaged[HED]):
 def network_to_train(options: TrainEdgesOptions, weights: WeightsFile | None) -> HED:
     """The network of the options, with its start's weights if it has any.
 
-    A start is trained on without the displacement that `hed` was trained with.
+    A start is trained on without the displacement that `hed` was trained with. A student takes those of its layers
+    that have the shape of its own.
 
     Raises:
         WeightsError: the weights do not fit.
@@ -214,6 +215,8 @@ def network_to_train(options: TrainEdgesOptions, weights: WeightsFile | None) ->
     if weights is None:
         return new_student(options)
     tensors = load_tensors(weights)
+    if options.student:
+        return _started_student(options, tensors, weights)
     if weights.network == "hed":
         displaced = replace(weights, preprocessing="caffe") if weights.preprocessing == "hed" else weights
         return hed_of(tensors, displaced)
@@ -240,12 +243,32 @@ def shape_of(network: HED) -> dict[str, Any]:
         "decoder": network.decoder,
         "norm": hasattr(network, "norm1_1"),
         "preprocessing": network.preprocessing,
+        "cell": network.cell,
     }
 
 
-def new_student(options: TrainEdgesOptions) -> HED:
+def _started_student(options: TrainEdgesOptions, tensors: Mapping[str, Tensor], weights: WeightsFile) -> HED:
+    """A student that begins with what it shares with others' weights, and like them has no normalisation."""
+    donor = hed_of(tensors, weights)
+    network = new_student(options, norm=False, preprocessing=donor.preprocessing)
+    own = network.state_dict()
+    shared = {name: each for name, each in tensors.items() if name in own and own[name].shape == each.shape}
+    if not any(name.startswith("conv") for name in shared):
+        raise WeightsError(f"{weights.name} has no convolution of the shape of a student's")
+    network.load_state_dict(own | shared)
+    return network
+
+
+def new_student(options: TrainEdgesOptions, *, norm: bool = True, preprocessing: str = "torchvision") -> HED:
     """A network with random weights (He et al. 2015), whose sides begin by drawing few edges."""
-    network = HED(options.widths, decoder=options.decoder, norm=True, preprocessing="torchvision")
+    network = HED(
+        options.widths,
+        options.depths,
+        decoder=options.decoder,
+        norm=norm,
+        preprocessing=preprocessing,
+        cell=options.cell,
+    )
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -28,12 +28,16 @@ def test_shape_is_that_of_the_weights(tmp_path):
     ("changed", "words"),
     [
         # A file of a few bytes: no network of that size is made.
-        ({"conv1_1__weight": torch.ones(10**7, 0, 3, 3)}, r"expected float32 \(10000000, 3, 3, 3\)"),
+        (
+            {"conv1_1__weight": torch.ones(10**7, 0, 3, 3)},
+            "its first block takes 0 channels, expected 3 or 12",
+        ),
         (
             {"lateral1__weight": torch.ones(10**7, 0, 1, 1)},
             r"lateral1.weight is .*, expected float32 \(10{7}, 2,",
         ),
         ({"conv1_1__weight": torch.ones(10**18, 0, 3, 3)}, "is no edge detector"),
+        ({"conv2_1__weight": torch.ones(10**7, 0, 3, 3)}, r"expected float32 \(10000000, 2, 3, 3\)"),
         ({"conv2_1__weight": torch.ones(0, 2, 3, 3)}, "a block has no channels"),
         ({"conv3_1__weight": torch.tensor(1.0)}, "is no edge detector"),
         ({"conv3_1__weight": None}, "conv3_1.weight is missing"),

@@ -164,6 +164,34 @@ def test_starts_from_vgg_with_sides_that_say_nothing(tmp_path):
     assert (network(torch.rand(1, 3, 32, 32)) == 0).all()
 
 
+STUDENTS = TrainEdgesOptions(**TINY)
+
+
+def test_student_starts_with_the_layers_that_it_shares(tmp_path):
+    """The others, and the first block of an older student that saw single pixels, are random."""
+    torch.manual_seed(0)
+    older = HED(TINY["widths"], decoder=4, preprocessing="torchvision").state_dict()
+    network = network_to_train(
+        STUDENTS, weights_file(tmp_path / "a.safetensors", older, "hed", "torchvision")
+    )
+    own = network.state_dict()
+    assert {name for name in own if own[name].shape == older[name].shape and "bias" not in name} >= {
+        "conv3_1.weight", "lateral2.weight", "fuse.weight"
+    }  # fmt: skip
+    for name, tensor in own.items():
+        if tensor.shape == older[name].shape:
+            assert torch.equal(tensor, older[name]), name
+    assert (network.cell, network.depths, own["conv1_1.weight"].shape[1]) == (2, STUDENT["depths"], 12)
+    assert not any("norm" in name for name in own)
+
+
+def test_student_does_not_start_from_what_it_shares_nothing_with(tmp_path):
+    other = HED((3, 5, 7, 9, 11), decoder=3, preprocessing="torchvision").state_dict()
+    start = weights_file(tmp_path / "a.safetensors", other, "hed", "torchvision")
+    with pytest.raises(WeightsError, match="no convolution of the shape of a student's"):
+        network_to_train(STUDENTS, start)
+
+
 def test_other_weights_are_refused(tmp_path):
     start = weights_file(tmp_path / "a.safetensors", {"x": torch.zeros(1)}, "unet")
     with pytest.raises(WeightsError, match="holds unet, expected hed or vgg16"):
