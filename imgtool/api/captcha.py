@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from imgtool.api.inputs import PictureLike, picture_of
+from imgtool.errors import OptionError
 from imgtool.imaging.fonts import find_fonts
 from imgtool.imaging.picture import to_8_bits
 from imgtool.options.captcha import CaptchaOptions
@@ -29,7 +30,7 @@ def captchas(
         backgrounds: pictures to draw on.
         masks: with the mask of glyphs.
         secure: take texts from the system's randomness.
-        **options: fields of `CaptchaOptions`.
+        **options: fields of `CaptchaOptions`, such as `fonts`, a tuple of files, folders or families.
     Raises:
         OptionError, BadImage: see `imgtool.errors`.
     Example:
@@ -38,6 +39,8 @@ def captchas(
         HELLO (60, 160, 3)
         HELLO (60, 160, 3)
     """
+    if count < 0:
+        raise OptionError("count", f"must be at least 0, got {count}")
     scenes = [to_8_bits(picture_of(each, "backgrounds").pixels) for each in backgrounds or ()]
     if scenes:
         options.setdefault("background", "given")

@@ -1,17 +1,18 @@
 """`imgtool captcha-gen`: a style, and a picture or a set of them."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from imgtool.cli import params, settings
-from imgtool.cli.captcha_style import STYLE_FIELDS, config_of, words_of
-from imgtool.cli.sources import STREAM
+from imgtool.cli.captcha_style import STYLE_FIELDS, Config, config_of, save_style, words_of
+from imgtool.cli.sources import READABLE, STREAM
 from imgtool.errors import OptionError
+from imgtool.files import printable
 from imgtool.options.captcha import (
     BACKGROUNDS,
     CAPTCHA_FORMATS,
@@ -37,7 +38,22 @@ EXTRAS = (
     "ray",
     "save_config",
 )
+OF_SETS = ("layout", "quality", "truth", "masks", "split", "sheet", "workers", "shard", "shard_size", "ray")
+MAX_START = 1 << 40
 STYLE = CaptchaOptions()
+
+
+class _Families(Collection[str]):
+    """The names that a family of fonts may have, as `fontpkg` calls them; all that look like one."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(DEFAULT_FAMILIES)
+
+    def __len__(self) -> int:
+        return len(DEFAULT_FAMILIES)
 
 
 def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
@@ -72,7 +88,7 @@ look = params.together(
         multiple=True,
         type=click.Path(),
         metavar="FILE|DIR|FAMILY",
-        help="May be repeated.  [default: eight families of imgtool\\[captcha], else Pillow's own]",
+        help="May be repeated.  [default: eight families of the extra captcha, else Pillow's own]",
     ),
     knob("--font-size", type=params.Span(), help="Of the em, in heights of the picture."),
     knob("--rotation", type=float, help="Degrees to either side."),
@@ -99,7 +115,7 @@ look = params.together(
 @click.command(
     "captcha-gen",
     cls=params.Repeatable,
-    files={"font": DEFAULT_FAMILIES, "text_file": (), "background": BACKGROUNDS, "config": ()},
+    files={"font": _Families(), "text_file": (), "background": BACKGROUNDS, "config": ()},
     extras=EXTRAS,
     short_help="Draw captchas, with their truth.",
 )
@@ -113,7 +129,11 @@ look = params.together(
 @look
 @knob("--seed", type=int, help="Picture i depends on it and on i alone.")
 @click.option(
-    "--start", type=click.IntRange(0), default=0, show_default=True, help="Number of the first picture."
+    "--start",
+    type=click.IntRange(0, MAX_START),
+    default=0,
+    show_default=True,
+    help="Number of the first picture.",
 )
 @click.option("--secure", is_flag=True, help="Texts that no seed can tell, to protect something.")
 @click.option(
@@ -176,62 +196,87 @@ def captcha_gen_command(save_config: str | None, **values: Any) -> int:
     """
     context = click.get_current_context()
     with settings.origins_told(context):
-        config = config_of(values["config"], context) if values["config"] else {}
-        options = options_of(values, config)
+        config = config_of(values["config"], context) if values["config"] else Config({})
+        options = options_of(values, config.fields)
         if save_config:
-            return _save(Path(save_config), options, force=values["force"])
-        output = values["output"]
-        single = _is_single(output, values)
-        shard = _shard(values["shard"])
+            if values["output"] is not None:
+                raise click.UsageError("--save-config draws nothing; leave -o away.")
+            save_style(Path(save_config), options, force=values["force"])
+            return 0
+        single = _is_single(values)
+        part = _part(values["shard"], force=values["force"])
+        values |= _as_in(config, context)
     from imgtool.cli import captcha_gen_work as work
 
     if single:
-        return work.draw_one(options, output or "captcha.png", values)
-    assert output is not None
-    return work.draw_set(options, Path(output), values, shard=shard)
+        return work.draw_one(options, values["output"] or "captcha.png", values, config.manifest)
+    return work.draw_set(options, values, config.manifest, part=part)
 
 
 def options_of(values: Mapping[str, Any], config: Mapping[str, Any]) -> CaptchaOptions:
     """The task's options: what is typed goes before a saved style, and that before the level."""
     given = {name: values[name] for name in STYLE_FIELDS if values.get(name) is not None}
     given |= {name: values[name] for name in ("text", "seed") if values.get(name) is not None}
+    if "text" in given:
+        given["text"] = unicodedata.normalize("NFC", given["text"])
+    if "level" in given and config:
+        raise OptionError("level", "does not go with --config, which has one", hint="leave one of them away")
     if values.get("font"):
         given["fonts"] = values["font"]
     if values.get("text_file"):
         if values.get("text") is not None:
             raise OptionError("text", "does not go with --text-file", hint="leave one of them away")
-        given["words"] = words_of(Path(values["text_file"]))
-    known = {field.name for field in fields(CaptchaOptions)}
+        given |= {"words": words_of(Path(values["text_file"])), "text": None}
     merged = {**config, **given}
     level = merged.pop("level", STYLE.level)
-    return CaptchaOptions.of_level(level, **{name: value for name, value in merged.items() if name in known})
+    return CaptchaOptions.of_level(level, **merged)
 
 
-def _is_single(output: str | None, values: Mapping[str, Any]) -> bool:
+def _as_in(config: Config, context: click.Context) -> dict[str, Any]:
+    """Format and quality of the set that a manifest is of, unless they are typed: for the same bytes again."""
+    found = (config.manifest or {}).get("set")
+    shape: dict[str, Any] = found if isinstance(found, dict) else {}
+    typed = {str(param.name) for param in params.on_command_line(context)}
+    kinds = {"format": str, "quality": int}
+    return {
+        name: shape[name]
+        for name, kind in kinds.items()
+        if name not in typed and isinstance(shape.get(name), kind)
+    }
+
+
+def _is_single(values: Mapping[str, Any]) -> bool:
     """Whether one picture is asked for rather than a set."""
+    output = values["output"]
+    if output == "":
+        raise click.UsageError("-o is empty.")
     suffix = Path(output or "").suffix[1:].lower()
-    as_file = output in (None, STREAM) or suffix in (*CAPTCHA_FORMATS, "jpeg")
-    if values["count"] == 1 and as_file:
+    if values["count"] == 1 and (output in (None, STREAM) or suffix in (*CAPTCHA_FORMATS, "jpeg")):
+        for param in params.on_command_line(click.get_current_context()):
+            if param.name in OF_SETS:
+                raise click.UsageError(f"{param.opts[-1]} is of a set; -o takes a folder for one.")
         return True
-    if output is None or output == STREAM:
+    if output in (None, STREAM):
         raise click.UsageError("a set needs a folder: -o DIR.")
-    if as_file:
+    if suffix in READABLE:
+        what = (
+            f"is one file for {values['count']} pictures"
+            if values["count"] > 1
+            else "has a format unknown here"
+        )
         raise click.UsageError(
-            f"{output} is one file for {values['count']} pictures; -o takes a folder for a set."
+            f"{printable(output)} {what}; -o takes a folder for a set, or .png, .jpg, .webp."
         )
     return False
 
 
-def _shard(text: str | None) -> tuple[int, int]:
-    """Which shards: the remainder, from 0 on, and the divisor."""
-    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text or "1/1")
+def _part(text: str | None, *, force: bool) -> tuple[int, int] | None:
+    """Which shards: the remainder, from 0 on, and the divisor; None for all."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise OptionError("shard", f"{text!r} is no part of a whole; write 1/4 to 4/4")
+    if force:
+        raise OptionError("shard", "does not go with --force, which would delete the other parts")
     return int(found[1]) - 1, int(found[2])
-
-
-def _save(path: Path, options: CaptchaOptions, *, force: bool) -> int:
-    from imgtool.cli.captcha_style import save_style
-
-    save_style(path, options, force=force)
-    return 0

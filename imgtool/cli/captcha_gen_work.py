@@ -1,12 +1,11 @@
 """What `imgtool captcha-gen` does: one picture with its recipe, or a set shard by shard."""
 
-import json
 import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,31 +13,24 @@ from typing import Any
 import cv2
 import joblib
 
-from imgtool import __version__
+from imgtool.cli.captcha_manifest import Manifest, locked, take_folder
 from imgtool.cli.captcha_style import style_of
 from imgtool.cli.console import console
-from imgtool.cli.recipes import Ingredient, make_recipe, versions
-from imgtool.cli.sources import READABLE, STREAM
-from imgtool.data.captcha_set import (
-    MANIFEST,
-    Drawn,
-    SetShape,
-    is_whole,
-    remove_set,
-    write_labels,
-    write_shard,
-)
+from imgtool.cli.recipes import Ingredient, make_recipe
+from imgtool.cli.sources import READABLE, STREAM, exists
+from imgtool.data.captcha_set import read_captcha_set
+from imgtool.data.captcha_shards import SHEET, Drawn, SetShape, is_whole, write_labels, write_shard
 from imgtool.errors import OptionError, OutputError
-from imgtool.files import atomic_write, check_writable, printable, sha256_file
+from imgtool.files import check_writable, printable, sha256_file
 from imgtool.imaging.fonts import Font, find_fonts
 from imgtool.imaging.io import read_picture, write_picture
 from imgtool.imaging.picture import Picture, to_8_bits
 from imgtool.imaging.sheet import draw_sheet
-from imgtool.options.captcha import BACKGROUNDS, DEFAULT_FAMILIES, CaptchaOptions
-from imgtool.tasks.captcha import Captcha, Captchas, Pixels
+from imgtool.options.captcha import BACKGROUNDS, CaptchaOptions
+from imgtool.tasks.captcha import MOST_COMPARED, Captcha, Captchas
 
-SHEET, ON_SHEET = "sheet.png", 40
-PANEL = 240  # pixels
+ON_SHEET, PANEL = 40, 240  # pictures, pixels
+LARGEST_SHARD = 1 << 30  # bytes of an array that is written at once
 
 
 @dataclass(frozen=True)
@@ -62,23 +54,43 @@ class Look:
     def style(self) -> Captchas:
         """What draws them."""
         cv2.setNumThreads(1)  # pictures are too small to share
-        scenes = [_scene(path) for path in self.scenes]
+        scenes = (to_8_bits(read_picture(path).pixels) for path in self.scenes)
         return Captchas(self.options, self.fonts, alphabet=self.alphabet, scenes=scenes, secure=self.secure)
 
 
-def draw_one(options: CaptchaOptions, output: str, values: Mapping[str, Any]) -> int:
+def look_of(options: CaptchaOptions, *, secure: bool = False, like: Mapping[str, Any] | None = None) -> Look:
+    """A style with its fonts and backgrounds found.
+
+    Args:
+        options: the style.
+        secure: see `Look`.
+        like: the manifest of a set whose pictures shall be made again.
+    Raises:
+        OptionError: one is not there, or is not that of the set.
+    """
+    fonts, scenes = find_fonts(options.fonts), _scenes(options.background)
+    if like is not None:
+        Manifest.require_same(like, fonts, scenes)
+    return Look(options, fonts, None, scenes, secure)
+
+
+def draw_one(
+    options: CaptchaOptions, output: str, values: Mapping[str, Any], like: Mapping[str, Any] | None
+) -> int:
     """Draw a single picture into a file or stdout; the exit code."""
     began = time.monotonic()
     path = Path(output)
     if output != STREAM:
-        if path.exists() and not values["force"]:
+        if exists(path) and not values["force"]:
             raise OutputError(f"{printable(path)} exists", hint="--force replaces it")
         check_writable(path)
     elif sys.stdout.isatty() or console.json:
         raise OptionError("output", "stdout is a terminal or has --json", hint="-o captcha.png")
-    look = _look(options, values)
+    look = look_of(options, secure=values["secure"], like=like)
     captcha = look.style().draw(values["start"])
-    picture, recipe = Picture(pixels=captcha.pixels), _recipe(look, captcha, values)
+    # A recipe tells the text, and who is to be kept out can read it too.
+    recipe = None if look.secure else _recipe(look, captcha)
+    picture = Picture(pixels=captcha.pixels)
     if output == STREAM:
         write_picture(sys.stdout.buffer, picture, format=values["format"], recipe=recipe)
     else:
@@ -92,51 +104,71 @@ def draw_one(options: CaptchaOptions, output: str, values: Mapping[str, Any]) ->
 
 
 def draw_set(
-    options: CaptchaOptions, folder: Path, values: Mapping[str, Any], *, shard: tuple[int, int]
+    options: CaptchaOptions,
+    values: Mapping[str, Any],
+    like: Mapping[str, Any] | None,
+    *,
+    part: tuple[int, int] | None,
 ) -> int:
     """Draw a set, or those shards of it that are still to be drawn; the exit code.
 
     Args:
         options: the style.
-        folder: of the set.
         values: the command's, by parameter name.
-        shard: which of the shards: remainder and divisor.
+        like: the manifest of a set whose pictures shall be made again.
+        part: of the shards: remainder and divisor; None for all.
     """
-    look, shape = _look(options, values), _shape(options, values)
+    shape, folder = _shape(options, values), Path(values["output"]).absolute()  # for processes elsewhere
+    look = look_of(options, secure=values["secure"], like=like)
     style = look.style()
-    look = Look(look.options, look.fonts, style.alphabet, look.scenes, look.secure)
-    folder = folder.absolute()  # for processes that are elsewhere
-    _take_folder(folder, _manifest(look, style, shape), shape, force=values["force"])
-    if style.look_alikes:
-        console.say(f"Left out for looking like another: {' '.join(style.look_alikes)}")
-    mine = range(shard[0], shape.shards, shard[1])
-    left = [each for each in mine if not is_whole(folder, shape, each)]
-    pictures = sum(len(shape.indices(each)) for each in left)
-    try:
-        _draw_shards(look, shape, folder, left, values)
-    except KeyboardInterrupt:
-        console.say("What is whole is kept; the same command goes on.")
-        raise
-    if all(is_whole(folder, shape, each) for each in range(shape.shards)):
-        write_labels(folder, shape)
-        if values["sheet"]:
-            _write_sheet(folder / SHEET, style, shape)
-    skipped = sum(len(shape.indices(each)) for each in mine) - pictures
-    console.say(f"{printable(values['output'])}: {pictures} done, {skipped} skipped, 0 failed")
-    console.record({"summary": {"done": pictures, "skipped": skipped, "failed": 0}})
+    look = replace(look, alphabet=style.alphabet)
+    manifest = Manifest.of(options, style, look.fonts, look.scenes, shape)
+    remainder, divisor = part or (0, 1)
+    mine = range(remainder, shape.shards, divisor)
+    if not mine:
+        console.warn(
+            f"of {shape.shards} shards none is in part {remainder + 1}; a smaller --shard-size makes more"
+        )
+    with locked(folder, None if part is None else f"{remainder + 1}-{divisor}"):
+        take_folder(folder, manifest, force=values["force"])
+        _say_left_out(style)
+        left = [each for each in mine if not is_whole(folder, shape, each)]
+        try:
+            _draw_shards(look, shape, folder, left, values)
+        except KeyboardInterrupt:
+            console.say("What is whole is kept; the same command goes on.")
+            raise
+        missing = sum(not is_whole(folder, shape, each) for each in range(shape.shards))
+        if missing:
+            console.say(
+                f"{missing} of {shape.shards} shards are to come; labels are written when all are there."
+            )
+        else:
+            write_labels(folder, shape)
+            if values["sheet"]:
+                _write_sheet(folder, shape)
+    pictures, in_all = (sum(len(shape.indices(each)) for each in shards) for shards in (left, mine))
+    console.say(f"{printable(values['output'])}: {pictures} done, {in_all - pictures} skipped, 0 failed")
+    console.record({"summary": {"done": pictures, "skipped": in_all - pictures, "failed": 0}})
     return 0
 
 
-def draw_shard(look: Look, shape: SetShape, folder: Path, shard: int, *, truth: bool, masks: bool) -> int:
+def _say_left_out(style: Captchas) -> None:
+    if style.look_alikes:
+        console.say(f"Left out for looking like another: {' '.join(style.look_alikes)}")
+    if len(style.alphabet) > MOST_COMPARED and style.options.text is None and not style.options.words:
+        console.warn(f"among more than {MOST_COMPARED} characters look-alikes are not searched for")
+
+
+def draw_shard(look: Look, shape: SetShape, folder: Path, shard: int) -> int:
     """Draw and store one shard, in whatever process; its number."""
-    style = _styles(look)
-    write_shard(folder, shape, shard, _drawn(style, shape.indices(shard), truth=truth, masks=masks))
+    write_shard(folder, shape, shard, _drawn(_styles(look), shape, shard))
     return shard
 
 
-def _drawn(style: Captchas, indices: range, *, truth: bool, masks: bool) -> Iterator[Drawn]:
-    for index in indices:
-        captcha = style.draw(index, truth=truth, mask=masks)
+def _drawn(style: Captchas, shape: SetShape, shard: int) -> Iterator[Drawn]:
+    for index in shape.indices(shard):
+        captcha = style.draw(index, truth=shape.truth, mask=shape.masks)
         glyphs = [_rounded(asdict(glyph)) for glyph in captcha.glyphs]
         yield Drawn(index, captcha.text, captcha.pixels, glyphs, captcha.mask)
 
@@ -151,14 +183,15 @@ def _draw_shards(
     look: Look, shape: SetShape, folder: Path, shards: Sequence[int], values: Mapping[str, Any]
 ) -> None:
     """One task a shard, in this process, in several, or on a cluster."""
-    wanted = {"truth": values["truth"], "masks": values["masks"]}
-    tasks = (joblib.delayed(draw_shard)(look, shape, folder, shard, **wanted) for shard in shards)
+    tasks = (joblib.delayed(draw_shard)(look, shape, folder, shard) for shard in shards)
+    pictures = 0
     with _cluster(values["ray"]) as jobs, console.progress("Drawing") as on_progress:
         on_progress(0, len(shards), "")
         told = "list" if jobs else "generator_unordered"  # Ray's backend tells at the end alone
         parallel = joblib.Parallel(n_jobs=jobs or values["workers"], return_as=told)
         for done, shard in enumerate(parallel(tasks), start=1):
-            on_progress(done, len(shards), f"{done * shape.shard} pictures")
+            pictures += len(shape.indices(shard))
+            on_progress(done, len(shards), f"{pictures} pictures")
             console.record({"output": str(folder), "shard": shard, "pictures": len(shape.indices(shard))})
 
 
@@ -173,19 +206,15 @@ def _cluster(address: str | None) -> Iterator[int | None]:
         from ray.util.joblib import register_ray
     except ImportError as error:
         raise OptionError("ray", "Ray is not installed", hint="pip install 'imgtool[ray]'") from error
+    where = None if address == "local" else address
     try:
-        ray.init(address=None if address == "local" else address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=where, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise OptionError(
-            "ray", f"no cluster at {printable(address)}: {str(error).splitlines()[0]}"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise OptionError("ray", f"no cluster at {printable(address)}: {reason}") from error
     register_ray()
     with joblib.parallel_config("ray"):
         yield -1
-
-
-def _look(options: CaptchaOptions, values: Mapping[str, Any]) -> Look:
-    return Look(options, find_fonts(options.fonts), None, _scenes(options.background), values["secure"])
 
 
 def _scenes(background: str) -> tuple[Path, ...]:
@@ -196,122 +225,55 @@ def _scenes(background: str) -> tuple[Path, ...]:
     """
     if background in BACKGROUNDS:
         return ()
-    path = Path(background).expanduser()
-    shown = printable(path)
+    path = Path(background).expanduser().absolute()
+    shown = printable(background)
     if path.is_file():
         return (path,)
-    if not path.is_dir():
+    if not path.is_dir() or not background:
         known = ", ".join(BACKGROUNDS)
-        raise OptionError("background", f"{shown} is neither {known} nor a picture or a folder of them")
+        raise OptionError("background", f"{shown!r} is neither {known} nor a picture or a folder of them")
     found = tuple(sorted(each for each in path.iterdir() if each.suffix[1:].lower() in READABLE))
     if not found:
         raise OptionError("background", f"{shown} holds no pictures")
     return found
 
 
-@lru_cache(maxsize=256)
-def _scene(path: Path) -> Pixels:
-    return to_8_bits(read_picture(path).pixels)
-
-
 def _shape(options: CaptchaOptions, values: Mapping[str, Any]) -> SetShape:
     splits = values["split"] or {}
-    for name, share in splits.items():
-        if not name.isidentifier() or not 0 < share < float("inf"):
-            raise OptionError(
-                "split", f"{name!r} with a share of {share:g}", hint="train=0.8,val=0.1,test=0.1"
-            )
-    return SetShape(
-        count=values["count"],
-        start=values["start"],
-        shard=values["shard_size"],
-        layout=values["layout"],
-        format=values["format"],
-        quality=values["quality"],
-        splits=splits,
-        seed=options.seed,
-    )
-
-
-def _manifest(look: Look, style: Captchas, shape: SetShape) -> dict[str, Any]:
-    """How a set is made. Words are told by their number and SHA-256, for they may be many."""
-    return {
-        "imgtool": __version__,
-        "command": "captcha-gen",
-        "versions": {**versions(), "opencv": cv2.__version__},
-        "seed": look.options.seed,
-        "secure": look.secure,
-        "style": style_of(look.options) | {"text": look.options.text, "words": list(look.options.words)},
-        "alphabet": style.alphabet,
-        "look_alikes": style.look_alikes,
-        "fonts": [{"name": font.name, "sha256": font.sha256} for font in look.fonts],
-        "scenes": [{"name": path.name, "sha256": sha256_file(path)} for path in look.scenes],
-        "set": asdict(shape),
-    }
-
-
-def _take_folder(folder: Path, manifest: Mapping[str, Any], shape: SetShape, *, force: bool) -> None:
-    """Make sure that a folder is new, or holds the beginning of the same set, and write its manifest.
-
-    Raises:
-        OutputError: it holds something else, or cannot be written.
-    """
-    path = folder / MANIFEST
-    check_writable(path)
-    new = json.loads(json.dumps(manifest))
-    if path.exists():
-        old = _read_manifest(path)
-        differs = [
-            key for key in new if key not in ("versions", "set", "imgtool") and old.get(key) != new[key]
-        ]
-        then = dict(old.get("set") or {})
-        differs += [key for key, value in new["set"].items() if key != "count" and then.get(key) != value]
-        if not differs and then.get("count", 0) > shape.count:
-            differs = ["count"]
-        if differs and not force:
-            raise OutputError(
-                f"{printable(folder)} holds another set, it differs in {', '.join(differs)}",
-                hint="--force replaces it, or another -o",
-            )
-        if differs or force:
-            remove_set(folder, SetShape(**then) if then else shape)
-        elif old["versions"] != new["versions"]:
-            console.warn(
-                "the set was begun with other versions: further pictures may differ in a level or two"
-            )
-    elif folder.is_dir() and any(folder.iterdir()) and not force:
-        raise OutputError(
-            f"{printable(folder)} is not empty, and holds no set", hint="another -o, or --force"
-        )
-    with atomic_write(path) as file:
-        file.write(json.dumps(manifest, ensure_ascii=False, indent=2).encode() + b"\n")
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return found
-        reason = "it is no object"
-    except (OSError, ValueError) as error:
-        reason = str(error)
-    raise OutputError(f"{printable(path)} cannot be read: {reason}", hint="another -o")
+        shape = SetShape(
+            count=values["count"],
+            start=values["start"],
+            shard=values["shard_size"],
+            layout=values["layout"],
+            format=values["format"],
+            quality=values["quality"],
+            truth=values["truth"],
+            masks=values["masks"],
+            splits=splits,
+            seed=options.seed,
+        )
+    except ValueError as error:
+        raise OptionError("split", str(error), hint="train=0.8,val=0.1,test=0.1") from error
+    width, height = options.size
+    if shape.layout == "npy" and width * height * 3 * min(shape.shard, shape.count) > LARGEST_SHARD:
+        raise OptionError("shard_size", f"arrays of {shape.shard} pictures take more than 1 GB")
+    return shape
 
 
-def _write_sheet(path: Path, style: Captchas, shape: SetShape) -> None:
-    """The first pictures with their texts."""
-    first = range(shape.start, shape.start + min(shape.count, ON_SHEET))
-    drawn = [style.draw(index, truth=False) for index in first]
-    panels = [(each.text, Picture(pixels=each.pixels)) for each in drawn]
-    write_picture(path, draw_sheet(panels, panel_px=PANEL), overwrite=True)
+def _write_sheet(folder: Path, shape: SetShape) -> None:
+    """The first pictures of each part with their texts, as they were written."""
+    items = [item for split in shape.splits or ("",) for item in read_captcha_set(folder / split)[:ON_SHEET]]
+    panels = [(each.text, Picture(pixels=each.read())) for each in items[:ON_SHEET]]
+    write_picture(folder / SHEET, draw_sheet(panels, panel_px=PANEL), overwrite=True)
 
 
-def _recipe(look: Look, captcha: Captcha, values: Mapping[str, Any]) -> dict[str, Any]:
-    """How a single picture was made: its text, for a secure one cannot be drawn again by its seed."""
+def _recipe(look: Look, captcha: Captcha) -> dict[str, Any]:
+    """How a single picture was made."""
     options = look.options
     knobs = style_of(options) | {"text": captcha.text, "seed": options.seed, "start": captcha.index}
-    families = [font.origin for font in look.fonts if font.origin in DEFAULT_FAMILIES]
-    files = [font for font in look.fonts if font.origin and font.origin not in DEFAULT_FAMILIES]
+    files = [font for font in look.fonts if Path(font.origin).is_file()]
+    families = [font.origin for font in look.fonts if font.origin and font not in files]
     ingredients = [Ingredient("font", Path(font.origin), font.sha256) for font in files]
     del knobs["fonts"]
     if look.scenes:

@@ -3,8 +3,9 @@
 import difflib
 import json
 import tomllib
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import click
 from imgtool.cli.console import console
 from imgtool.errors import OptionError, OutputError
 from imgtool.files import atomic_write, printable
-from imgtool.options.captcha import CaptchaOptions
+from imgtool.options.captcha import CaptchaOptions, require_drawable
 
 # What a style says: not which texts, nor the seed.
 STYLE_FIELDS = tuple(
@@ -22,26 +23,39 @@ STYLE_FIELDS = tuple(
 MOST_WORDS = 1_000_000
 
 
-def config_of(path: str, context: click.Context) -> dict[str, Any]:
-    """What a saved style or a set's manifest says, by field of `CaptchaOptions`.
+@dataclass(frozen=True)
+class Config:
+    """A saved style.
+
+    Attributes:
+        fields: of `CaptchaOptions` by name.
+        manifest: of the set that it is of; None for a style alone.
+    """
+
+    fields: Mapping[str, Any]
+    manifest: Mapping[str, Any] | None = None
+
+
+def config_of(path: str, context: click.Context) -> Config:
+    """What a saved style or a set's manifest says.
 
     Raises:
         OptionError: it cannot be read, or says what is no option.
     """
     shown = printable(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
         found = json.loads(text) if path.lower().endswith(".json") else tomllib.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise OptionError("config", f"{shown} cannot be read: {reason}") from error
-    if isinstance(found, dict) and isinstance(found.get("style"), dict):  # a manifest
-        if found.get("secure") and context.params.get("text") is None:
-            raise OptionError("config", f"{shown}: no seed tells its secure texts", hint="--text TEXT")
-        found = {**found["style"], "seed": found.get("seed", 0)}
     if not isinstance(found, dict):
         raise OptionError("config", f"{shown} holds no options")
-    return _typed(found, shown, context)
+    if not isinstance(found.get("style"), dict):
+        return Config(_typed(found, shown, context))
+    if found.get("secure") and context.params.get("text") is None:
+        raise OptionError("config", f"{shown}: no seed tells its secure texts", hint="--text TEXT")
+    return Config(_typed({**found["style"], "seed": found.get("seed", 0)}, shown, context), found)
 
 
 def _typed(found: Mapping[str, Any], shown: str, context: click.Context) -> dict[str, Any]:
@@ -50,6 +64,8 @@ def _typed(found: Mapping[str, Any], shown: str, context: click.Context) -> dict
     known = (*STYLE_FIELDS, "fonts", "words", "text", "seed")
     typed: dict[str, Any] = {}
     for key, value in found.items():
+        if value is None:
+            continue
         name = key.replace("-", "_")
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
@@ -60,6 +76,10 @@ def _typed(found: Mapping[str, Any], shown: str, context: click.Context) -> dict
                 raise OptionError("config", f"{shown}: {key} must be a list of strings")
             typed[name] = tuple(value)
             continue
+        is_text = name == "text" or isinstance(getattr(CaptchaOptions, name, None), str)
+        whole = name == "seed" and not isinstance(value, int)
+        if isinstance(value, bool) or whole or (is_text and not isinstance(value, str)):
+            raise OptionError("config", f"{shown}: {key}: {value!r} is of another kind")
         try:
             typed[name] = params[name].type_cast_value(context, value)
         except click.BadParameter as error:
@@ -76,18 +96,22 @@ def words_of(path: Path) -> tuple[str, ...]:
         OptionError: it cannot be read, or has none.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise OptionError("text_file", f"{printable(path)} cannot be read: {reason}") from error
-    words = tuple(dict.fromkeys(word for line in lines if (word := line.strip())))
+    words: dict[str, None] = {}
+    for number, line in enumerate(lines, start=1):
+        if word := unicodedata.normalize("NFC", line.strip()):
+            require_drawable("text_file", word, where=f"{printable(path)}, line {number}: ")
+            words[word] = None
     if not words:
         raise OptionError("text_file", f"{printable(path)} has no text")
     if len(words) > MOST_WORDS:
         raise OptionError(
             "text_file", f"{printable(path)} has {len(words)} texts, expected at most {MOST_WORDS}"
         )
-    return words
+    return tuple(words)
 
 
 def style_of(options: CaptchaOptions) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Console:
 
     def record(self, fields: dict[str, Any]) -> None:
         """One JSON object on stdout, with --json."""
-        if self.json:
+        if self.json and sys.stdout is not None:  # which may be closed
             _echo(to_json(fields), err=False)
             sys.stdout.flush()
 

@@ -113,6 +113,11 @@ class Span(ParamType):
             self.fail(f"{value!r} is neither a number nor a range; write {example}.", param, ctx)
         return low, high
 
+    def shown(self, value: tuple[float, float]) -> str:
+        """As it is typed."""
+        low, high = value
+        return f"{low:g}" if low == high else f"{low:g}-{high:g}"
+
 
 class Size(ParamType):
     """Width and height in pixels: `160x60`."""
@@ -129,6 +134,10 @@ class Size(ParamType):
         if not found:
             self.fail(f"{value!r} is no size; write 160x60.", param, ctx)
         return int(found[1]), int(found[2])
+
+    def shown(self, value: tuple[int, int]) -> str:
+        """As it is typed."""
+        return f"{value[0]}x{value[1]}"
 
 
 class Names(ParamType):
@@ -254,7 +263,8 @@ def knob(
         also: more about the default.
         **more: for `click.option`.
     """
-    shown = default(options, name.removeprefix("--").replace("-", "_"))
+    field = name.removeprefix("--").replace("-", "_")
+    shown = type.shown(getattr(options, field)) if isinstance(type, Span | Size) else default(options, field)
     return click.option(name, type=type, help=f"{help}  [default: {shown}{also}]", **more)
 
 

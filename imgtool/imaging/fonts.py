@@ -104,6 +104,8 @@ def find_fonts(given: Sequence[str]) -> tuple[Font, ...]:
 
 def _found(given: str) -> Iterator[Font]:
     path = Path(given).expanduser()
+    if not given:  # which pathlib takes for the current folder
+        raise OptionError("font", "is empty")
     if path.is_dir():
         files = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
         if not files:

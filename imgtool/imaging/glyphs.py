@@ -12,6 +12,7 @@ from imgtool.imaging.fonts import Font, glyph
 DIRECTIONS = 64  # of a hull's points
 SIDE = 40  # pixels of height at which glyphs are compared
 MARGIN = 8
+ANGLES = 9  # at which the reach of glyphs is looked at
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class GlyphSet:
         size: of the em, in pixels.
         coverage: [font][character] -> (h, w) uint8, with a margin of one pixel of nothing.
         centers: (F, C, 2), the middle of each bitmap as (x, y) pixels.
-        hulls: (F, C, `DIRECTIONS`, 2), the farthest pixels half covered by ink, from the middle.
+        outlines: [font][character] -> (points, 2), all around the ink, from the middle.
+        hulls: (F, C, `DIRECTIONS`, 2), the farthest of these points in each direction.
     """
 
     fonts: tuple[Font, ...]
@@ -32,6 +34,7 @@ class GlyphSet:
     size: int
     coverage: tuple[tuple[NDArray[np.uint8], ...], ...]
     centers: NDArray[np.float64]
+    outlines: tuple[tuple[NDArray[np.float64], ...], ...]
     hulls: NDArray[np.float64]
 
     @classmethod
@@ -44,18 +47,50 @@ class GlyphSet:
         centers = np.array(
             [[((each.shape[1] - 1) / 2, (each.shape[0] - 1) / 2) for each in of_font] for of_font in coverage]
         )
-        hulls = np.array([[_hull(each) for each in of_font] for of_font in coverage])
-        return cls(tuple(fonts), characters, size, coverage, centers, hulls - centers[:, :, None])
+        outlines = tuple(
+            tuple(_outline(each) - center for each, center in zip(of_font, middles, strict=True))
+            for of_font, middles in zip(coverage, centers, strict=True)
+        )
+        hulls = np.array([[_hull(each) for each in of_font] for of_font in outlines])
+        return cls(tuple(fonts), characters, size, coverage, centers, outlines, hulls)
+
+    def reach(self, rotation: float, shear: float) -> NDArray[np.float64]:
+        """How wide and high each character may become in any of the fonts, (C, 2) pixels.
+
+        Args:
+            rotation: degrees to either side, at most.
+            shear: horizontal shift for one unit of height, to either side, at most.
+        """
+        most = np.zeros((len(self.characters), 2))
+        for angle in np.deg2rad(np.linspace(-rotation, rotation, ANGLES)):
+            for slant in (-shear, shear):
+                turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+                points = self.hulls @ (turn @ np.array([[1, slant], [0, 1]])).T
+                most = np.maximum(most, np.ptp(points, axis=2).max(axis=0))
+        return most
 
 
-def _hull(coverage: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The farthest corners of ink pixels in `DIRECTIONS` directions, (x, y)."""
-    rows, columns = np.nonzero(coverage >= 128)
-    middles = np.stack([columns, rows], axis=1).astype(np.float64)
-    corners = np.concatenate([middles + np.array([dx, dy]) for dx in (-0.5, 0.5) for dy in (-0.5, 0.5)])
+def _outline(coverage: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Corners of the outermost pixels of each row and column that ink covers by half, (points, 2) as (x, y)."""
+    ink = coverage >= min(128, int(coverage.max()))
+    found = []
+    for flipped in (False, True):  # rows, then columns
+        lines = ink.T if flipped else ink
+        there = np.flatnonzero(lines.any(axis=1))
+        first = lines[there].argmax(axis=1)
+        last = lines.shape[1] - 1 - lines[there, ::-1].argmax(axis=1)
+        for ends, side in ((first, -0.5), (last, 0.5)):
+            for corner in (-0.5, 0.5):
+                points = np.stack([ends + side, there + corner], axis=1)
+                found.append(points[:, ::-1] if flipped else points)
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _hull(outline: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The farthest points in `DIRECTIONS` directions."""
     angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
-    reach = corners @ np.stack([np.cos(angles), np.sin(angles)])
-    farthest: NDArray[np.float64] = corners[reach.argmax(axis=0)]
+    reach = outline @ np.stack([np.cos(angles), np.sin(angles)])
+    farthest: NDArray[np.float64] = outline[reach.argmax(axis=0)]
     return farthest
 
 

@@ -22,16 +22,3 @@ def encoded(pixels: NDArray[np.uint8], format: str, *, quality: int = 90) -> byt
     settings = [QUALITY[format], quality] if format in QUALITY else []
     _, data = cv2.imencode(f".{format}", stored, settings)
     return bytes(data)
-
-
-def decoded(data: bytes) -> NDArray[np.uint8]:
-    """The pixels of an encoded picture, (H, W, 3) RGB.
-
-    Raises:
-        ValueError: it cannot be decoded.
-    """
-    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if stored is None:
-        raise ValueError("it is no picture")
-    pixels: NDArray[np.uint8] = cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
-    return pixels

@@ -28,6 +28,7 @@ CAPTCHA_FORMATS = ("png", "jpg", "webp")
 CAPTCHA_LAYOUTS = ("files", "tar", "npy")
 MAX_CONTRAST = 21.0  # of black on white: WCAG 2.2
 MAX_LENGTH = 64
+MAX_ALPHABET = 30_000
 MAX_SIDE = 4096
 STEEPEST = 0.9  # of a wave's slope; from 1 on it folds back on itself
 
@@ -53,17 +54,17 @@ class CaptchaOptions:
     font_size: Range = (0.62, 0.8)  # of the em
     rotation: float = 20.0  # degrees, at most, to either side
     shear: float = 0.15  # horizontal shift for one unit of height, at most
-    overlap: Range = (-0.15, 0.05)  # of neighbours, of the narrower one's width; below 0 a gap
+    overlap: Range = (-0.2, -0.02)  # of neighbours, of the narrower one's width; below 0 a gap
     jitter: float = 0.8  # share of the free height that glyphs move in
     ink: str = "dark"  # one of INKS: against the background
     colors: str = "one"  # of COLORS: one ink for all, or one for each glyph
     background: str = "plain"  # one of BACKGROUNDS, or a path
     min_contrast: float = 4.5  # of each glyph against its background: WCAG 2.2, 1.4.3
-    min_visible: float = 0.6  # share of each glyph's ink that nothing else covers
-    wave: Range = (0.03, 0.05)  # amplitude
+    min_visible: float = 0.75  # share of each glyph's ink that nothing else covers
+    wave: Range = (0.03, 0.045)  # amplitude
     wave_length: Range = (0.9, 1.6)
     lines: int = 1  # Bezier curves across the text
-    line_width: Range = (0.03, 0.05)
+    line_width: Range = (0.02, 0.035)
     line_degree: int = 3
     dots: int = 30
     noise: float = 6.0  # standard deviation, in levels of 255
@@ -73,6 +74,10 @@ class CaptchaOptions:
         choice("level", self.level, CAPTCHA_LEVELS)
         choice("ink", self.ink, INKS)
         choice("colors", self.colors, COLORS)
+        for name in ("length", "size"):
+            _pair(name, getattr(self, name), int)
+        for name, _, _ in RANGES:
+            _pair(name, getattr(self, name), (int, float))
         within("seed", self.seed, 0, MAX_SEED)
         for side, pixels in zip(("width", "height"), self.size, strict=True):
             if not 8 <= pixels <= MAX_SIDE:
@@ -97,21 +102,15 @@ class CaptchaOptions:
 
     def _check_texts(self) -> None:
         """Something to write, in one line."""
-        if self.text == "" or any(not word for word in self.words):
-            raise OptionError("text", "is empty")
         if self.text is None and not self.words:
-            if not self.alphabet:
-                raise OptionError("alphabet", "is empty")
             low, high = self.length
             if not 1 <= low <= high <= MAX_LENGTH:
                 raise OptionError("length", f"must be from 1 to {MAX_LENGTH}, got {low}-{high}")
-        for word in (self.text or "", *self.words, self.alphabet):
-            for character in word:
-                if character.isspace() or not character.isprintable():
-                    raise OptionError("text", f"{character!r} cannot be drawn")
-        longest = max(map(len, (self.text or "", *self.words)), default=0)
-        if longest > MAX_LENGTH:
-            raise OptionError("text", f"has {longest} characters, expected at most {MAX_LENGTH}")
+            require_drawable("alphabet", self.alphabet, most=MAX_ALPHABET)
+        for word in self.words:
+            require_drawable("text_file", word)
+        if self.text is not None:
+            require_drawable("text", self.text)
 
     @classmethod
     def of_level(cls, level: str = "medium", **given: Any) -> Self:
@@ -142,10 +141,10 @@ CAPTCHA_LEVELS: Mapping[str, Mapping[str, Any]] = {
     "easy": {
         "rotation": 10.0,
         "shear": 0.05,
-        "overlap": (-0.3, -0.1),
-        "min_visible": 0.8,
+        "overlap": (-0.35, -0.2),
+        "min_visible": 0.9,
         "wave": (0.01, 0.02),
-        "line_width": (0.02, 0.03),
+        "line_width": (0.015, 0.025),
         "dots": 12,
         "noise": 3.0,
     },
@@ -170,3 +169,32 @@ def _range(option: str, value: Range, low: float, high: float) -> None:
         raise OptionError(
             option, f"must be a range from {low:g} to {high:g}, got {value[0]:g} to {value[1]:g}"
         )
+
+
+def require_drawable(option: str, text: str, *, most: int = MAX_LENGTH, where: str = "") -> None:
+    """Refuse a text that could not be drawn.
+
+    Args:
+        option: that it is of.
+        text: the text.
+        most: characters it may have.
+        where: it stands, for the message.
+    Raises:
+        OptionError: it is empty, too long, or has blanks or what is invisible.
+    """
+    if not isinstance(text, str) or not text:
+        raise OptionError(option, f"{where}is empty" if text == "" else f"{where}{text!r} is no text")
+    for character in text:
+        if character.isspace() or not character.isprintable():
+            raise OptionError(option, f"{where}{character!r} cannot be drawn")
+    if len(text) > most:
+        raise OptionError(option, f"{where}has {len(text)} characters, expected at most {most}")
+
+
+def _pair(option: str, value: object, kind: type | tuple[type, ...]) -> None:
+    """Two numbers of a kind."""
+    known = (
+        isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(each, kind) for each in value)
+    )
+    if not known:
+        raise OptionError(option, f"must be two numbers, got {value!r}")

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 BLOCK = 64
 TRIES = 4  # sets of curves to choose from, should one hide a glyph
 SAMPLES = 24  # points along a curve
-MARGIN = 2  # pixels at the border without ink, for its edges are soft
+MARGIN = 3  # pixels at the border without ink, for its edges are soft
 SHIFT = 4  # bits behind the point of a curve's coordinates
 DOT = 0.016  # radius, in heights of the picture
 NOISE_TABLE = 1 << 20
@@ -45,7 +45,8 @@ class Plan:
         warps: (N, K, 2, 3), from a glyph's bitmap to its cell.
         curves: (N, TRIES, lines, SAMPLES, 2), in 1 / 2**SHIFT of a pixel.
         line_widths: (N, lines) pixels.
-        dots: (N, D), flat indices of the pixels that dots cover.
+        dots: (N, dots), flat indices of their middles.
+        disc: of a dot's pixels against its middle's.
         amplitudes, lengths, phases: (N, 2) of the wave, pixels, pixels, radians.
         rows: (N, height), pixels of displacement.
         columns: (N, width).
@@ -69,6 +70,7 @@ class Plan:
     curves: NDArray[np.int32]
     line_widths: NDArray[np.intp]
     dots: NDArray[np.intp]
+    disc: NDArray[np.intp]
     amplitudes: Floats
     lengths: Floats
     phases: Floats
@@ -164,6 +166,7 @@ def plan(options: CaptchaOptions, glyphs: GlyphSet, block: int, texts: tuple[str
             1, np.rint(between(draw((BLOCK, options.lines)), *options.line_width) * height)
         ).astype(int),
         dots=_dots(draw((BLOCK, options.dots, 2)), width, height),
+        disc=_disc(width, height),
         amplitudes=amplitudes,
         lengths=lengths,
         phases=phases,
@@ -252,15 +255,27 @@ class _Layout:
         return np.concatenate([np.zeros((len(widths), 1)), np.cumsum(steps, axis=1)], axis=1)
 
 
+def _radius(width: int, height: int) -> int:
+    return min(round(DOT * height), (width - 1) // 2)
+
+
 def _dots(numbers: Floats, width: int, height: int) -> NDArray[np.intp]:
-    """Pixels of discs around random places; what lies outside is moved to the border."""
-    radius = round(DOT * height)
+    """Middles of dots that lie wholly inside."""
+    radius = _radius(width, height)
+    columns = radius + (numbers[..., 0] * (width - 2 * radius)).astype(int)
+    rows = radius + (numbers[..., 1] * (height - 2 * radius)).astype(int)
+    middles: NDArray[np.intp] = rows * width + columns
+    return middles
+
+
+def _disc(width: int, height: int) -> NDArray[np.intp]:
+    """Flat indices of a dot's pixels against that of its middle."""
+    radius = _radius(width, height)
     around = np.arange(-radius, radius + 1)
     x, y = (each.ravel() for each in np.meshgrid(around, around))
     inside = x**2 + y**2 <= radius * (radius + 1)
-    columns = np.clip((numbers[..., :1] * width).astype(int) + x[inside], 0, width - 1)
-    rows = np.clip((numbers[..., 1:] * height).astype(int) + y[inside], 0, height - 1)
-    return (rows * width + columns).reshape(len(numbers), -1)
+    disc: NDArray[np.intp] = y[inside] * width + x[inside]
+    return disc
 
 
 def _curves(options: CaptchaOptions, numbers: Floats) -> NDArray[np.int32]:

@@ -11,7 +11,6 @@ from imgtool.imaging.glyphs import GlyphSet
 from imgtool.tasks.captcha_plan import Plan
 
 Floats = NDArray[np.float64]
-EDGE = 4  # points along each side of a hull that go through the wave
 
 
 @dataclass(frozen=True)
@@ -63,26 +62,26 @@ def glyph_truths(
     """
     count = int(numbers.counts[at])
     fonts, characters = numbers.fonts[at, :count], numbers.characters[at, :count]
-    hulls = glyphs.hulls[fonts, characters]  # (K, P, 2)
-    low, high = hulls.min(axis=1), hulls.max(axis=1)
-    corners = np.stack(
-        [low, np.stack([high[:, 0], low[:, 1]], 1), high, np.stack([low[:, 0], high[:, 1]], 1)], 1
-    )
-    points = np.concatenate([np.zeros((count, 1, 2)), corners, _dense(hulls)], axis=1)
-    turned = points @ numbers.matrices[at, :count].swapaxes(-1, -2) + numbers.places[at, :count, None]
-    seen = numbers.wave(at).moved(turned)
-    boxes = np.clip(
-        np.concatenate([seen[:, 5:].min(axis=1), seen[:, 5:].max(axis=1)], axis=1), 0, [*size] * 2
-    )
+    outlines = [glyphs.outlines[f][c] for f, c in zip(fonts, characters, strict=True)]
+    # The middle, the corners, and the ink of each glyph go through the wave together.
+    points = [np.concatenate([np.zeros((1, 2)), _corners(each), each]) for each in outlines]
+    placed = [
+        each @ matrix.T + place
+        for each, matrix, place in zip(points, numbers.matrices[at], numbers.places[at], strict=False)
+    ]
+    moved = numbers.wave(at).moved(np.concatenate(placed))
+    seen = np.split(moved, np.cumsum([len(each) for each in placed])[:-1])
+    limits = [-0.5, -0.5], [size[0] - 0.5, size[1] - 0.5]
+    boxes = [np.clip([each[5:].min(axis=0), each[5:].max(axis=0)], *limits).ravel() for each in seen]
     return tuple(
         Glyph(
             character=character,
             font=glyphs.fonts[fonts[k]].name,
             size=float(numbers.scales[at, k] * glyphs.size),
             angle=float(numbers.angles[at, k]),
-            center=_pair(seen[k, 0]),
+            center=_pair(seen[k][0]),
             box=tuple(boxes[k].tolist()),
-            quad=tuple(map(_pair, seen[k, 1:5])),
+            quad=tuple(map(_pair, seen[k][1:5])),
             color=tuple(numbers.inks[at, k].tolist()),
             contrast=_least_contrast(luminance(numbers.inks[at, k]), below, boxes[k]),
             visible=visible[k],
@@ -94,17 +93,16 @@ def glyph_truths(
 def _least_contrast(ink: Floats, below: Floats, box: Floats) -> float:
     """Of an ink against the background under a box."""
     if below.ndim == 2:
-        left, top = np.floor(box[:2]).astype(int)
+        left, top = np.maximum(0, np.floor(box[:2])).astype(int)
         right, bottom = np.ceil(box[2:]).astype(int) + 1
         below = below[top:bottom, left:right]
     return float(contrast(ink, below).min())
 
 
-def _dense(hulls: Floats) -> Floats:
-    """More points along each hull, so that a wave bends its sides: (K, P, 2) -> (K, P * EDGE, 2)."""
-    share = np.arange(EDGE)[:, None] / EDGE
-    sides = np.roll(hulls, -1, axis=1) - hulls
-    return (hulls[:, :, None] + sides[:, :, None] * share).reshape(len(hulls), -1, 2)
+def _corners(outline: Floats) -> Floats:
+    """Of the upright box, clockwise from the top left one, (4, 2)."""
+    (left, top), (right, bottom) = outline.min(axis=0), outline.max(axis=0)
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
 
 
 def _pair(point: Floats) -> tuple[float, float]:

@@ -6,11 +6,13 @@ import sys
 import time
 import tomllib
 
+import filelock
 import numpy as np
 import pytest
 from PIL import Image
 
 from imgtool.data.captcha_set import read_captcha_set
+from imgtool.imaging.sheet import draw_sheet
 
 
 @pytest.fixture
@@ -62,12 +64,12 @@ def test_inspect_and_rerun(captchas, imgtool, suffix):
         assert one.read() == other.read()
 
 
-def test_rerun_of_secure_text_from_files(imgtool, folder, families):
-    (folder / "words.txt").write_text("ABLE\nBAKER\n")
+def test_rerun_with_files(imgtool, folder, families):
+    (folder / "words.txt").write_bytes("\ufeffABLE\r\n\r\nBAKER\r\n".encode())
     Image.new("RGB", (50, 40), (200, 180, 90)).save("scene.png")
     shutil.copy(families[0], folder / "mine.ttf")
     done = imgtool(
-        *("captcha-gen", "--secure", "--text-file", "words.txt", "--font", "mine.ttf"),
+        *("captcha-gen", "--text-file", "words.txt", "--font", "mine.ttf", "--font", "roboto"),
         *("--background", "scene.png", "-o", "a.png"),
     )
     assert done.code == 0
@@ -77,6 +79,12 @@ def test_rerun_of_secure_text_from_files(imgtool, folder, families):
     assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
     (folder / "mine.ttf").write_bytes(families[1].read_bytes())
     assert "has changed" in imgtool("rerun", "a.png", "-o", "c.png").error
+
+
+def test_secure_picture_does_not_tell_its_text(captchas, imgtool, folder):
+    text = captchas("--secure", "-o", "a.png").stderr.split()[-1]
+    assert text.encode() not in (folder / "a.png").read_bytes()
+    assert "no recipe" in imgtool("inspect", "a.png").error
 
 
 @pytest.fixture
@@ -152,7 +160,7 @@ def test_killed_run_goes_on(folder):
 def test_interrupted_run_says_how_to_go_on(folder, listening):
     command = [sys.executable, "-m", "imgtool", "captcha-gen", "--font", "roboto", "-n", "50000", "-o", "set"]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not list(folder.glob("set/.imgtool*")):
+    while not list(folder.glob("set/.imgtool-*-00000")):
         assert child.poll() is None
         time.sleep(0.01)
     child.send_signal(signal.SIGINT)
@@ -166,6 +174,36 @@ def test_any_picture_of_a_set_again(captchas, imgtool, folder):
     captchas("-n", "12", "--start", "60", "-o", "set", "--level", "hard", "--seed", "3")
     assert imgtool("captcha-gen", "--config", "set/manifest.json", "--start", "70", "-o", "a.png").code == 0
     np.testing.assert_array_equal(pixels("a.png"), pixels("set/000070.png"))
+
+
+def test_same_bytes_in_a_set_of_one(captchas, imgtool, folder):
+    captchas("-n", "4", "-o", "set", "--format", "jpg", "--quality", "70")
+    assert imgtool("captcha-gen", "--config", "set/manifest.json", "--start", "2", "-o", "one/").code == 0
+    assert (folder / "one/000002.jpg").read_bytes() == (folder / "set/000002.jpg").read_bytes()
+
+
+def test_picture_of_a_set_whose_background_changed(captchas, imgtool, folder):
+    Image.new("RGB", (50, 40), (200, 180, 90)).save("scene.png")
+    captchas("-n", "2", "-o", "set", "--background", "scene.png")
+    again = ("captcha-gen", "--config", "set/manifest.json", "-o")
+    assert imgtool(*again, "a.png").code == 0
+    Image.new("RGB", (50, 40), (20, 180, 90)).save("scene.png")
+    assert "the scenes here are not those of the set" in imgtool(*again, "b.png").error
+
+
+def test_sheet_shows_what_is_in_a_secure_set(captchas, folder, monkeypatch):
+    shown = []
+
+    def drawn(panels, **more):
+        shown.extend(panels)
+        return draw_sheet(panels, **more)
+
+    monkeypatch.setattr("imgtool.cli.captcha_gen_work.draw_sheet", drawn)
+    captchas("-n", "3", "--secure", "-o", "set", "--sheet")
+    items = read_captcha_set(folder / "set")
+    assert [title for title, _ in shown] == [item.text for item in items]
+    for (_, picture), item in zip(shown, items, strict=True):
+        np.testing.assert_array_equal(picture.pixels, item.read())
 
 
 def test_picture_of_a_secure_set_again(captchas, imgtool, folder):
@@ -215,6 +253,9 @@ def test_saved_style(captchas, imgtool, folder):
         ("fonts = 3", "fonts must be a list of strings"),
         ("not toml", "cannot be read"),
         ("rotation = [1, 2]", "rotation: "),
+        ("background = 3", "background: 3 is of another kind"),
+        ("lines = true", "lines: True is of another kind"),
+        ("\ufefflines = 99", "--lines: must be from 0 to 20"),
     ],
 )
 def test_faults_of_a_style(captchas, folder, text, message):
@@ -231,12 +272,25 @@ def test_faults_of_a_style(captchas, folder, text, message):
     ("arguments", "message"),
     [
         (("--alphabet", ""), "--alphabet: is empty"),
+        (("--alphabet", "A B"), "--alphabet: ' ' cannot be drawn"),
+        (("-o", ""), "-o is empty"),
+        (("-o", "a.bmp"), "a.bmp has a format unknown here"),
+        (("--truth",), "--truth is of a set"),
+        (("-o", "a.png", "--workers", "2"), "--workers is of a set"),
+        (("-o", "a.png", "--save-config", "a.toml"), "--save-config draws nothing"),
+        (("--background", ""), "--background: '' is neither"),
+        (("--font", ""), "--font: is empty"),
+        (("-n", "2", "-o", "set", "--force", "--shard", "1/2"), "does not go with --force"),
+        (("-n", "2", "-o", "set", "--split", "masks=1"), "--split: its split 'masks'"),
+        (("--start", "9" * 30), "is not in the range"),
+        (("-o", "x" * 300 + ".png"), "cannot write"),
+        (("--font", "kalam", "--text", "e\u0300\u0301"), "has no glyph for U+0301"),
         (("--text", ""), "--text: is empty"),
         (("--text", "A B"), "--text: ' ' cannot be drawn"),
         (("--length", "6-4"), "neither a number nor a range"),
         (("--length", "0"), "--length: must be from 1 to 64"),
         (("--size", "160"), "is no size; write 160x60"),
-        (("--size", "40x60"), "pixels high, expected at least 12"),
+        (("--size", "40x60"), "pixels high, expected at least 10"),
         (("--min-contrast", "22"), "--min-contrast: must be from 1 to 21"),
         (("--min-contrast", "nan"), "--min-contrast: must be from 1 to 21"),
         (("--wave", "0.4"), "would fold. Try: --wave-length 2.8 or more"),
@@ -249,13 +303,13 @@ def test_faults_of_a_style(captchas, folder, text, message):
         (("--overlap", "x"), "neither a number nor a range"),
         (("-n", "2"), "a set needs a folder"),
         (("-n", "2", "-o", "a.png"), "is one file for 2 pictures"),
-        (("-n", "2", "-o", "set", "--split", "a/b=1"), "--split: 'a/b' with a share"),
+        (("-n", "2", "-o", "set", "--split", "a/b=1"), "--split: its split 'a/b'"),
         (("-n", "2", "-o", "set", "--shard", "3/2"), "--shard: '3/2' is no part of a whole"),
     ],
 )
 def test_impossible_options(imgtool, folder, arguments, message):
     result = imgtool("captcha-gen", *arguments)
-    assert result.code == 2
+    assert result.code == (1 if "cannot write" in message else 2)
     assert message in result.error
     assert list(folder.iterdir()) == []
 
@@ -288,9 +342,48 @@ def test_another_set_is_kept(captchas, folder):
     assert result.code == 1
     assert "holds another set, it differs in seed, style" in result.error
     assert "differs in count" in captchas("-n", "2", "-o", "set").error
+    assert "differs in truth, masks" in captchas("-n", "3", "-o", "set", "--truth", "--masks").error
     assert bytes_of(folder / "set") == before
     assert captchas("-n", "2", "-o", "set", "--layout", "npy", "--force").code == 0
     assert not (folder / "set/000000.png").exists() and (folder / "set/00000.npy").exists()
+
+
+def test_set_without_its_manifest_does_not_pass_for_another(captchas, folder):
+    captchas("-n", "3", "-o", "set")
+    before = (folder / "set/000001.png").read_bytes()
+    (folder / "set/manifest.json").unlink()
+    (folder / "set/mine.txt").write_text("mine")
+    result = captchas("-n", "3", "-o", "set", "--level", "hard", "--force")
+    assert "3 done, 0 skipped" in result.stderr
+    assert (folder / "set/000001.png").read_bytes() != before
+    assert (folder / "set/mine.txt").read_text() == "mine"
+
+
+def test_secure_sets_do_not_grow(captchas, folder):
+    captchas("-n", "3", "--secure", "-o", "set")
+    before = bytes_of(folder / "set")
+    assert "differs in count" in captchas("-n", "6", "--secure", "-o", "set").error
+    assert bytes_of(folder / "set") == before
+
+
+@pytest.mark.parametrize("text", ["[1]", "{}", '{"command": "captcha-gen", "set": 5}', "x", "[" * 100_000])
+def test_foreign_manifests_are_kept(captchas, folder, text):
+    (folder / "set").mkdir()
+    (folder / "set/manifest.json").write_text(text)
+    result = captchas("-n", "2", "-o", "set", "--force")
+    assert result.code == 1 and "cannot be gone on with" in result.error
+    assert bytes_of(folder / "set") == {"manifest.json": text.encode()}
+
+
+def test_one_process_in_a_folder(captchas, folder):
+    (folder / "set").mkdir()
+    with filelock.FileLock(folder / "set/.imgtool-lock"):
+        assert "another process is drawing" in captchas("-n", "2", "-o", "set").error
+
+
+def test_part_without_shards(captchas, folder):
+    result = captchas("-n", "3", "-o", "set", "--shard", "2/3")
+    assert "of 1 shards none is in part 2" in result.stderr and "1 of 1 shards are to come" in result.stderr
 
 
 def test_full_disk(captchas, folder):

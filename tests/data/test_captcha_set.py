@@ -1,149 +1,18 @@
-import csv
 import io
-import json
-import tarfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from imgtool.data.captcha_set import (
-    Drawn,
-    SetShape,
-    is_whole,
-    read_captcha_set,
-    remove_set,
-    write_labels,
-    write_shard,
-)
-from imgtool.errors import DataError, OutputError
-
-SPLITS = {"train": 0.6, "val": 0.4}
+from imgtool.data.captcha_set import read_captcha_set
+from imgtool.data.captcha_shards import Drawn, SetShape, write_labels, write_shard
+from imgtool.errors import DataError
 
 
-def drawn(index):
-    """A small picture whose levels tell its number."""
-    pixels = np.full((4, 6, 3), index * 7 % 256, np.uint8)
-    glyphs = [{"character": "A", "box": [0, 0, 5, 3]}]
-    return Drawn(index, f"T{index % 11}", pixels, glyphs, np.full((4, 6), index % 3, np.uint8))
-
-
-def write(folder, shape, shards=None):
-    for shard in shards if shards is not None else range(shape.shards):
-        write_shard(folder, shape, shard, map(drawn, shape.indices(shard)))
-
-
-@pytest.fixture(params=["files", "tar", "npy"])
-def layout(request):
-    return request.param
-
-
-def bytes_of(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def test_reads_what_it_wrote(tmp_path, layout):
-    shape = SetShape(count=10, start=3, shard=4, layout=layout)
-    write(tmp_path, shape)
-    write_labels(tmp_path, shape)
-    items = read_captcha_set(tmp_path)
-    assert [item.text for item in items] == [f"T{index % 11}" for index in range(3, 13)]
-    for index, item in zip(range(3, 13), items, strict=True):
-        np.testing.assert_array_equal(item.read(), drawn(index).pixels)
-
-
-def test_labels_as_jsonl_and_csv_say_the_same(tmp_path, layout):
-    shape = SetShape(count=5, layout=layout)
-    write(tmp_path, shape)
-    write_labels(tmp_path, shape)
-    lines = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
-    with (tmp_path / "labels.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [{key: str(value) for key, value in line.items()} for line in lines] == rows
-    assert all((tmp_path / line["file"]).is_file() for line in lines)
-    truth = [json.loads(line) for line in (tmp_path / "truth.jsonl").read_text().splitlines()]
-    assert [each["glyphs"][0]["character"] for each in truth] == ["A"] * 5
-    if layout == "files":
-        assert lines[0] == {"file": "000000.png", "text": "T0"}
-
-
-def test_no_text_in_two_splits(tmp_path, layout):
-    shape = SetShape(count=40, shard=7, layout=layout, splits=SPLITS)
-    write(tmp_path, shape)
-    write_labels(tmp_path, shape)
-    parts = {name: {item.text for item in read_captcha_set(tmp_path / name)} for name in SPLITS}
-    assert not parts["train"] & parts["val"]
-    assert sum(len(read_captcha_set(tmp_path / name)) for name in SPLITS) == 40
-
-
-def test_splits_have_about_their_shares():
-    shape = SetShape(count=1, splits={"train": 8, "val": 1, "test": 1})
-    found = [shape.split_of(f"text {index}") for index in range(4000)]
-    assert found.count("train") / 4000 == pytest.approx(0.8, abs=0.03)
-    assert found.count("val") / 4000 == pytest.approx(0.1, abs=0.02)
-
-
-def test_resumed_set_is_the_same(tmp_path, layout):
-    shape = SetShape(count=12, shard=5, layout=layout, splits=SPLITS)
-    write(tmp_path / "once", shape)
-    write(tmp_path / "twice", shape, [2, 0])
-    assert [is_whole(tmp_path / "twice", shape, shard) for shard in range(3)] == [True, False, True]
-    write(tmp_path / "twice", shape, [1])
-    for folder in ("once", "twice"):
-        write_labels(tmp_path / folder, shape)
-    assert bytes_of(tmp_path / "once") == bytes_of(tmp_path / "twice")
-
-
-def test_shard_that_lost_a_file_is_not_whole(tmp_path, layout):
-    shape = SetShape(count=5, shard=5, layout=layout)
-    write(tmp_path, shape)
-    next(p for p in tmp_path.iterdir() if p.is_file()).unlink()
-    assert not is_whole(tmp_path, shape, 0)
-
-
-def test_shard_that_grew_is_not_whole(tmp_path):
-    write(tmp_path, SetShape(count=5, shard=10))
-    assert not is_whole(tmp_path, SetShape(count=8, shard=10), 0)
-
-
-def test_interrupted_shard_leaves_nothing(tmp_path, layout):
-    shape = SetShape(count=9, shard=9, layout=layout)
-
-    def interrupted():
-        yield from map(drawn, range(4))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_shard(tmp_path, shape, 0, interrupted())
-    assert bytes_of(tmp_path) == {}
-    assert not is_whole(tmp_path, shape, 0)
-
-
-def test_place_that_cannot_be_written(tmp_path, layout):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="is not a folder"):
-        write(tmp_path / "file" / "set", SetShape(count=2, layout=layout))
-
-
-def test_removes_its_own_files_alone(tmp_path, layout):
-    shape = SetShape(count=6, shard=3, layout=layout, splits=SPLITS)
-    write(tmp_path, shape)
-    write_labels(tmp_path, shape)
-    (tmp_path / "mine.txt").write_text("mine")
-    remove_set(tmp_path, shape)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-
-
-def test_tars_are_those_of_webdataset(tmp_path):
-    shape = SetShape(count=3, layout="tar")
-    write(tmp_path, shape)
-    with tarfile.open(tmp_path / "00000.tar") as tar:
-        names = tar.getnames()
-        assert names[:4] == ["000000.png", "000000.txt", "000000.json", "000000.mask.png"]
-        assert tar.extractfile("000002.txt").read() == b"T2"
-        assert {member.mtime for member in tar.getmembers()} == {0}
-
-
-# Labels that other people wrote
+def png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
 
 
 def labels(folder, text, name="labels.jsonl"):
@@ -155,7 +24,7 @@ def test_csv_alone(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     (item,) = read_captcha_set(labels(tmp_path, "file,text\na.png,AB\n", "labels.csv"))
     assert (item.name, item.text) == ("a.png", "AB")
-    with pytest.raises(DataError, match=r"line 1: .* cannot be read: it is no picture"):
+    with pytest.raises(DataError, match=r"line 1: .*a\.png: the file is empty"):
         item.read()
 
 
@@ -177,8 +46,9 @@ def test_faults_are_told_by_line(tmp_path, text, message):
 
 
 def test_split_is_named_when_it_is_missing(tmp_path):
-    shape = SetShape(count=20, splits=SPLITS)
-    write(tmp_path, shape)
+    shape = SetShape(count=20, splits={"train": 0.6, "val": 0.4})
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    write_shard(tmp_path, shape, 0, (Drawn(index, f"T{index}", pixels) for index in range(20)))
     write_labels(tmp_path, shape)
     with pytest.raises(DataError, match=r"holds no labels.jsonl") as caught:
         read_captcha_set(tmp_path)
@@ -197,3 +67,47 @@ def test_tar_that_is_none(tmp_path):
     (item,) = read_captcha_set(labels(tmp_path, '{"file": "a.tar", "member": "b.png", "text": "A"}\n'))
     with pytest.raises(DataError, match="cannot be read"):
         item.read()
+
+
+def test_excel_and_blank_lines(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(np.zeros((2, 3, 3), np.uint8)))
+    labels(tmp_path, "\ufefffile,text\na.png,AB\n", "labels.csv")
+    assert read_captcha_set(tmp_path)[0].text == "AB"
+    labels(tmp_path, '\ufeff{"file": "a.png", "text": "CD"}\n\n')
+    assert read_captcha_set(tmp_path)[0].text == "CD"
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(np.zeros((2, 3, 4), np.uint8)))
+    (item,) = read_captcha_set(labels(tmp_path, '{"file": "a.png", "text": "A"}\n'))
+    assert (item.read() == 255).all()
+
+
+@pytest.mark.parametrize("file", ["../a.png", "/etc/hostname", "b/../../a.png"])
+def test_files_outside_the_set(tmp_path, file):
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "set").mkdir()
+    with pytest.raises(DataError, match="is not inside the set"):
+        read_captcha_set(labels(tmp_path / "set", f'{{"file": "{file}", "text": "A"}}\n'))
+
+
+@pytest.mark.parametrize(
+    ("array", "row"),
+    [
+        (np.zeros((2, 4, 4, 3), np.uint8), 5),
+        (np.zeros((2, 4, 4, 3)), 0),
+        (np.zeros(3, np.uint8), 0),
+        (np.zeros((1, 4, 4, 3), np.uint8), None),
+    ],
+)
+def test_rows_that_are_no_pictures(tmp_path, array, row):
+    np.save(tmp_path / "a.npy", array)
+    text = f'{{"file": "a.npy", "row": {"null" if row is None else row}, "text": "A"}}\n'
+    (item,) = read_captcha_set(labels(tmp_path, text))
+    with pytest.raises(DataError, match="cannot be read"):
+        item.read()
+
+
+def test_name_that_no_system_takes(tmp_path):
+    with pytest.raises(DataError, match="is not there"):
+        read_captcha_set(labels(tmp_path, f'{{"file": "{"x" * 5000}", "text": "A"}}\n'))
