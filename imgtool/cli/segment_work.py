@@ -103,6 +103,7 @@ class SegmentWork:
         with files:
             for place, found in self._strips(job, raster, scale, tile, every=files.needs_all):
                 files.add(place, found)
+                del found  # before the next strip is made
         share = files.pixels / (raster.height * raster.width)
         self._say_odd(job, share, files.highest)
         return share, files.objects

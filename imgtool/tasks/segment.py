@@ -161,6 +161,7 @@ def probability_strips(
             on_tile(done, total)
         assert found is not None
         yield rows.place, found
+        del strip, found  # before the next ones are made
 
 
 def probabilities(raster: Raster, segmenter: Segmenter, **options: Any) -> Probabilities:
