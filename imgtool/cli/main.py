@@ -29,6 +29,8 @@ COMMANDS = {
     "segment": "imgtool.cli.segment:segment_command",
     "train-segment": "imgtool.cli.train_segment:train_segment_command",
     "captcha-gen": "imgtool.cli.captcha_gen:captcha_gen_command",
+    "train-gan": "imgtool.cli.train_gan:train_gan_command",
+    "sample-gan": "imgtool.cli.sample_gan:sample_gan_command",
     "score": "imgtool.cli.score:score_group",
     "weights": "imgtool.cli.weights:weights_group",
     "inspect": "imgtool.cli.recipes:inspect_command",

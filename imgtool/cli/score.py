@@ -9,6 +9,7 @@ import click
 from imgtool.cli import params
 from imgtool.cli.sources import STREAM, exists, is_file, is_folder
 from imgtool.files import check_writable, printable
+from imgtool.options.gan import GAN_FITS
 
 HTML = (".html", ".htm")
 
@@ -112,6 +113,50 @@ def masks_command(predicted: Path, truth: Path, output: Path | None, force: bool
     from imgtool.cli.score_masks_work import score
 
     score(predicted, truth, output=output, **values)
+
+
+@score_group.command("images", short_help="Compare two sets of pictures, such as real and generated ones.")
+@click.argument("real", metavar="REAL", type=click.Path(path_type=Path))
+@click.argument("fake", metavar="FAKE", type=click.Path(path_type=Path))
+@click.option(
+    "--size",
+    type=click.IntRange(8, 1024),
+    default=64,
+    show_default=True,
+    help="Side that all are brought to.",
+)
+@click.option(
+    "--fit",
+    type=click.Choice(GAN_FITS),
+    default="crop",
+    show_default=True,
+    help="The middle square, or all of it.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
+@click.option(
+    "-o", "--output", metavar="REPORT.html", type=click.Path(path_type=Path), help="Also write a page."
+)
+@click.option("-f", "--force", is_flag=True, help="Replace an existing report.")
+@params.compute
+@params.talk
+def images_command(real: Path, fake: Path, output: Path | None, force: bool, **values: Any) -> None:
+    """Tell how far the pictures in FAKE are from those in REAL: folders, zips, tars, IDX, .npy or .npz.
+
+    The Fréchet distance of their features with a bootstrap interval, and the distance of two halves of REAL, which is
+    as near as can be; precision (fakes that lie among real ones), recall and coverage (real ones that are reached).
+    Features are AlexNet's last (fetched once); the space is named in the result, and numbers of another, such as FID,
+    must not be compared with it.
+
+    \b
+    Examples:
+      imgtool score images photos/ samples/
+      imgtool score images t10k-images-idx3-ubyte.gz samples/ --size 32 --fit pad --json
+    """
+    if output is not None:
+        _require_free(output, force)
+    from imgtool.cli.score_images_work import score
+
+    score(real, fake, output=output, values=values)
 
 
 def _require_free(output: Path, force: bool) -> None:

@@ -1,0 +1,95 @@
+"""What `imgtool score images` does: two sets of pictures, compared in a named space of features."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imgtool.cli.console import OnProgress, console
+from imgtool.cli.scoring import write_report
+from imgtool.data.picture_set import PictureSet, read_picture_set
+from imgtool.errors import DataError
+from imgtool.files import printable
+from imgtool.imaging.report import Paragraph, Table
+from imgtool.metrics.images import Moments, frechet_distance, frechet_interval, neighbourhood
+from imgtool.runtime import processor
+from imgtool.runtime.device import select_device
+from imgtool.runtime.registry import find_weights
+from imgtool.tasks.picture_features import alexnet_space
+
+LEAST = 50  # pictures; of fewer there is nothing to tell
+
+
+def score(real: Path, fake: Path, *, output: Path | None, values: Mapping[str, Any]) -> None:
+    """Compare two sets and say how far they are apart.
+
+    Raises:
+        DataError: one of them has too few pictures, or is none.
+    """
+    processor.prepare(values["threads"])
+    device = select_device(values["device"], values["precision"])
+    sets = [_read(path, values) for path in (real, fake)]
+    space = alexnet_space(find_weights("alexnet"), device)
+    features = []
+    with console.progress("Looking") as on_progress:
+        for path, found in zip((real, fake), sets, strict=True):
+            told_as = partial(_tell, on_progress, printable(path))
+            features.append(space(found.pixels, told_as))
+    scores = _scores(*features, seed=values["seed"])
+    told = {"space": space.name, "real": len(features[0]), "fake": len(features[1]), **scores}
+    if console.json:
+        console.record({"summary": told})
+    else:
+        console.data(_words(told))
+    if output is not None:
+        rows = [[name, str(value)] for name, value in told.items()]
+        words = (
+            f"Fréchet distance in {space.name}; numbers of another space, such as FID, are not comparable."
+        )
+        write_report(output, "Two sets of pictures", [Paragraph(words), Table(["measure", "value"], rows)])
+
+
+def _tell(on_progress: OnProgress, shown: str, done: int, count: int) -> None:
+    on_progress(done, count, shown)
+
+
+def _words(told: Mapping[str, Any]) -> str:
+    low, high = told["interval"]
+    around = ", ".join(f"{name} {told[name]:.3f}" for name in ("precision", "recall", "coverage"))
+    return (
+        f"{told['space']}: distance {told['distance']:.2f} ({low:.2f} to {high:.2f}), "
+        f"real pictures among themselves {told['floor']:.2f}; {around}"
+    )
+
+
+def _read(path: Path, values: Mapping[str, Any]) -> PictureSet:
+    with console.progress("Reading") as on_progress:
+        shown = printable(path)
+        found = read_picture_set(
+            path,
+            size=values["size"],
+            fit=values["fit"],
+            on_picture=lambda done, count: on_progress(done, count, shown),
+        )
+    for left_out in found.left_out:
+        console.warn(left_out)
+    if len(found.pixels) < LEAST:
+        raise DataError(f"{shown} holds {len(found.pixels)} pictures, expected at least {LEAST}")
+    return found
+
+
+def _scores(real: np.ndarray, fake: np.ndarray, *, seed: int) -> dict[str, Any]:
+    """All measures; the floor is the distance of the two halves of the real pictures."""
+    order = np.random.default_rng(seed).permutation(len(real))
+    halves = [Moments.of(real[part]) for part in np.array_split(order, 2)]
+    around = neighbourhood(real, fake)
+    return {
+        "distance": frechet_distance(Moments.of(real), Moments.of(fake)),
+        "interval": frechet_interval(real, fake, seed=seed),
+        "floor": frechet_distance(*halves),
+        "precision": around.precision,
+        "recall": around.recall,
+        "coverage": around.coverage,
+    }

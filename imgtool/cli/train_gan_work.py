@@ -1,0 +1,117 @@
+"""What `imgtool train-gan` stands on: pictures of one size, the two networks, and what judges them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imgtool.cli.console import console
+from imgtool.cli.training import Training, Work
+from imgtool.data.picture_set import PictureSet, read_picture_set
+from imgtool.errors import DataError, WeightsError
+from imgtool.nn.gan import GanShape
+from imgtool.options.gan import TrainGanOptions
+from imgtool.runtime.device import Device
+from imgtool.runtime.registry import find_weights
+from imgtool.tasks.judge_gan import GanJudge
+from imgtool.tasks.picture_features import alexnet_space
+from imgtool.tasks.sample_gan import grid
+from imgtool.tasks.train_gan import SHOWN, GanTrainee
+from imgtool.training.run_folder import RunFolder
+
+HELD_OUT = 0.1  # of the pictures, for scores
+MOST_HELD_OUT = 2000
+LEAST = 200  # pictures held out; of fewer no distance is worth telling
+TOLD = 5  # pictures left out that are named
+
+
+def prepare(
+    data: Mapping[str, Path], options: TrainGanOptions, device: Device, remembered: Mapping[str, Any]
+) -> Work:
+    """The pictures of a run.
+
+    Raises:
+        DataError: there are none, or they are no more those of the run.
+    """
+    with console.progress("Reading") as on_progress:
+        pictures = read_picture_set(
+            data["pictures"],
+            size=options.size,
+            fit=options.fit,
+            classes=options.classes,
+            on_picture=lambda done, count: on_progress(done, count, ""),
+        )
+    for left_out in pictures.left_out[:TOLD]:
+        console.warn(left_out)
+    if pictures.left_out:
+        console.warn(f"{len(pictures.left_out)} pictures are left out")
+    shape = shape_of(options, pictures)
+    about = {"pictures": len(pictures.pixels), "classes": list(pictures.classes), "shape": shape.as_dict()}
+    changed = [key for key in about if remembered.get(key, about[key]) != about[key]]
+    if changed:
+        raise DataError(
+            f"the data of the run changed: {changed[0]} were {remembered[changed[0]]}, are {about[changed[0]]}",
+            hint="the data as it was, or another -o",
+        )
+    if len(pictures.pixels) < options.batch:
+        raise DataError(
+            f"{len(pictures.pixels)} pictures are less than a batch of {options.batch}",
+            hint="a smaller --batch",
+        )
+    kind = "grey" if shape.channels == 1 else "RGB"
+    classes = f", {len(pictures.classes)} classes" if pictures.classes else ""
+    console.say(f"{len(pictures.pixels)} {kind} pictures of {options.size}x{options.size}{classes}")
+    train, judge = _judged(pictures, options, shape, device)
+
+    def trainee(run: RunFolder) -> GanTrainee:
+        run.save_sample("0-pictures", grid(list(train.pixels[:SHOWN])))
+        return GanTrainee(train, options, shape=shape, device=device, judge=judge)
+
+    return Work(trainee, "-distance", about)
+
+
+def shape_of(options: TrainGanOptions, pictures: PictureSet) -> GanShape:
+    """The networks that the options and the pictures ask for."""
+    return GanShape(
+        size=options.size,
+        channels=pictures.pixels.shape[3],
+        latent=options.latent,
+        classes=len(pictures.classes),
+        arch=options.arch,
+        width=options.width,
+        max_width=options.max_width,
+        norm=options.norm,
+        critic_norm=options.critic_norm,
+        attention=options.attention,
+        squeeze=options.squeeze,
+    )
+
+
+def _judged(
+    pictures: PictureSet, options: TrainGanOptions, shape: GanShape, device: Device
+) -> tuple[PictureSet, GanJudge | None]:
+    """The pictures to train on, and a judge that has seen others, if there are enough and its weights can be had."""
+    count = min(MOST_HELD_OUT, round(len(pictures.pixels) * HELD_OUT))
+    if count < LEAST:
+        console.say(f"{count} pictures held out would be too few to tell a distance: it is not scored.")
+        return pictures, None
+    try:
+        space = alexnet_space(find_weights("alexnet"), device)
+    except WeightsError as error:
+        console.warn(f"there are no scores: {error.message}")
+        return pictures, None
+    order = np.random.default_rng((options.seed, 1)).permutation(len(pictures.pixels))
+    held, rest = np.sort(order[:count]), np.sort(order[count:])
+    train = PictureSet(pictures.pixels[rest], pictures.labels[rest], pictures.classes, pictures.left_out)
+    judge = GanJudge(pictures.pixels[held], train.pixels, pictures.labels[held], space, classes=shape.classes)
+    console.say(f"{count} held out; in {space.name} real pictures are {judge.floor:.2f} apart")
+    return train, judge
+
+
+TRAINING = Training(
+    command="train-gan",
+    options=TrainGanOptions,
+    prepare=prepare,
+    use=("sample-gan",),
+)

@@ -1,0 +1,71 @@
+"""How near the pictures of a generator are to those that it was not trained on."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from imgtool.metrics.images import Moments, frechet_distance, neighbourhood, spread
+from imgtool.nn.gan import Generator
+from imgtool.tasks.picture_features import FeatureSpace
+from imgtool.tasks.sample_gan import latents
+
+JUDGED = 2000  # pictures at most: enough to see progress, few enough to be looked at often
+COMPARED = 1000  # of them, for neighbours
+SEED = 1 << 40  # far from those that users take
+BATCH = 100
+
+
+class GanJudge:
+    """Fréchet distance, precision, recall, coverage and spread in a feature space.
+
+    Args:
+        held_out: (N, S, S, C) pictures that the generator is not trained on.
+        train: some that it is, for the floor: how far apart real sets are.
+        labels: (N,) classes of those held out, which samples get too.
+        space: where pictures are compared.
+        classes: how many the generator knows.
+    """
+
+    def __init__(
+        self,
+        held_out: NDArray[np.uint8],
+        train: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        space: FeatureSpace,
+        *,
+        classes: int = 0,
+    ) -> None:
+        self.space, self.classes = space, classes
+        self.labels = labels[:JUDGED]
+        self.real = space(held_out[:JUDGED])
+        self.moments = Moments.of(self.real)
+        self.floor = frechet_distance(self.moments, Moments.of(space(train[: len(self.real)])))
+        self.real_spread = spread(self.real)
+
+    def __call__(self, generator: Generator) -> Mapping[str, float]:
+        """Scores; the first is the distance, negative so that more is better."""
+        fake = self.features(generator)
+        around = neighbourhood(self.real[:COMPARED], fake[:COMPARED])
+        return {
+            "-distance": -frechet_distance(self.moments, Moments.of(fake)),
+            "precision": around.precision,
+            "recall": around.recall,
+            "coverage": around.coverage,
+            "spread": spread(fake) / max(self.real_spread, 1e-9),
+        }
+
+    def features(self, generator: Generator) -> NDArray[np.float32]:
+        """Of as many samples as there are pictures held out."""
+        place = next(generator.parameters()).device
+        found = []
+        for start in range(0, len(self.real), BATCH):
+            indices = range(start, min(start + BATCH, len(self.real)))
+            z = latents(SEED, indices, generator.shape.latent).to(place)
+            known = torch.from_numpy(self.labels[start : start + BATCH]).to(place) if self.classes else None
+            with torch.inference_mode():
+                images = generator(z, known).float()
+            # As they would be saved: in levels.
+            found.append(self.space.of_images((images * 255).round() / 255))
+        return torch.cat(found).numpy()

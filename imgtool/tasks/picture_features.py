@@ -1,0 +1,69 @@
+"""Features of pictures in a named space, in which sets of pictures are compared."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from imgtool.errors import WeightsError
+from imgtool.nn.alexnet import AlexNet
+from imgtool.runtime.checkpoints import load_into, load_tensors
+from imgtool.runtime.device import Device
+from imgtool.runtime.registry import WeightsFile
+
+BATCH = 100
+
+# Told the pictures done and how many there are.
+OnPicture = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSpace:
+    """A network that sees pictures.
+
+    Attributes:
+        name: what numbers of this space are called; those of two spaces must not be compared.
+        network: (N, C, H, W) in [0, 1] to (N, D).
+        device: where it is.
+    """
+
+    name: str
+    network: nn.Module
+    device: Device
+
+    def __call__(
+        self, pixels: NDArray[np.uint8], on_picture: OnPicture = lambda done, count: None
+    ) -> NDArray[np.float32]:
+        """Features of pictures (N, S, S, C): (N, D)."""
+        found = []
+        for start in range(0, len(pixels), BATCH):
+            on_picture(start, len(pixels))
+            batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + BATCH])).to(
+                self.device.torch
+            )
+            found.append(self.of_images(batch.permute(0, 3, 1, 2).float() / 255))
+        return torch.cat(found).numpy()
+
+    @torch.inference_mode()
+    def of_images(self, images: Tensor) -> Tensor:
+        """Features of images (N, C, H, W) in [0, 1]: (N, D), on the CPU."""
+        features: Tensor = self.network(images)
+        return features.float().cpu()
+
+
+def alexnet_space(weights: WeightsFile, device: Device) -> FeatureSpace:
+    """The space "alexnet-256": AlexNet's last convolution.
+
+    Raises:
+        WeightsError: the weights are of another network, or do not fit.
+    """
+    if weights.network != "alexnet":
+        raise WeightsError(
+            f"{weights.name} holds {weights.network or 'an unknown network'}, expected alexnet"
+        )
+    network = AlexNet()
+    load_into(network, load_tensors(weights), name=weights.name)
+    return FeatureSpace("alexnet-256", network.eval().requires_grad_(False).to(device.torch), device)

@@ -1,0 +1,127 @@
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# The least work that is still the whole command.
+QUICK = (
+    *("--size", "8", "--width", "4", "--latent", "4", "--batch", "4", "--steps", "4", "--score-every", "2"),
+    *("--precision", "fp32", "--threads", "1"),
+)
+
+
+@pytest.fixture
+def data(folder):
+    """Bright squares in two classes, and a file that is no picture."""
+    for index in range(12):
+        place = folder / "pictures" / ("even" if index % 2 else "odd")
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = np.zeros((10, 10, 3), np.uint8)
+        pixels[index % 5 : index % 5 + 4, 2:7] = (220, 40 * (index % 5), 90)
+        Image.fromarray(pixels).save(place / f"{index}.png")
+    (folder / "pictures/odd/broken.png").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture
+def train(imgtool, data):
+    return lambda *arguments: imgtool("train-gan", *arguments)
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_run_is_a_folder_that_sample_gan_takes(train, imgtool, data):
+    result = train("pictures", "-o", "run", *QUICK)
+    assert result.code == 0, result.stderr
+    assert "broken.png" in result.stderr and "1 pictures are left out" in result.stderr
+    assert "12 RGB pictures of 8x8" in result.stderr
+    assert "imgtool sample-gan run" in result.stderr
+    for name in ("options.json", "log.jsonl", "report.html", "model.safetensors", "samples/0-pictures.png"):
+        assert (data / "run" / name).is_file(), name
+    lines = [json.loads(line) for line in (data / "run/log.jsonl").read_text().splitlines()]
+    assert {"D", "G", "D(x)", "D(G(z))", "slope D", "slope G"} <= lines[0].keys()
+    assert imgtool("sample-gan", "run", "--count", "5", "-o", "grid.png").code == 0
+    with Image.open("grid.png") as grid:
+        assert grid.size == (3 * 10 - 2, 2 * 10 - 2)
+
+
+def test_classes(train, imgtool, data):
+    assert "2 classes" in train("pictures", "-o", "run", "--classes", *QUICK).stderr
+    assert imgtool("sample-gan", "run", "--classes", "1,0", "--count", "4", "-o", "many").code == 0
+    assert len(list((data / "many").glob("*.png"))) == 4
+    assert "must be from 0 to 1" in imgtool("sample-gan", "run", "--classes", "2", "-o", "x.png").error
+
+
+def test_killed_run_goes_on_to_the_same_bytes(data):
+    command = [sys.executable, "-m", "imgtool", "train-gan", "-q"]
+    quick = [*QUICK, "--steps", "60", "--save-every", "0.01s"]
+    subprocess.run([*command, "pictures", "-o", "whole", *quick], check=True)
+    child = subprocess.Popen([*command, "pictures", "-o", "cut", *quick])
+    while not (data / "cut/checkpoints/last.pt").exists():
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    subprocess.run([*command, "-o", "cut", "--resume"], check=True)
+    assert sha256(data / "whole/model.safetensors") == sha256(data / "cut/model.safetensors")
+
+
+def test_data_that_changed(train, data):
+    train("pictures", "-o", "run", *QUICK)
+    (data / "pictures/odd/0.png").unlink()
+    result = train("-o", "run", "--resume", "--steps", "6")
+    assert result.code == 1
+    assert "the data of the run changed: pictures were 12, are 11" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("pictures", "-o", "run", "--size", "12"), "--size: must be a power of two"),
+        (
+            ("pictures", "-o", "run", "--loss", "wgan-gp", "--critic-norm", "batch"),
+            "--critic-norm: batch mixes",
+        ),
+        (("-o", "run"), "DATA is missing"),
+        (("pictures", "-o", "run", "--augment", "twist"), "no 'twist'"),
+        (("pictures", "-o", "run", "--betas", "0.5,1"), "--betas: must be from 0 to below 1"),
+    ],
+)
+def test_impossible_options(train, data, arguments, message):
+    result = train(*arguments)
+    assert result.code == 2 and message in result.error
+    assert not (data / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing", "-o", "run"), "nothing: no such file or folder"),
+        (("empty", "-o", "run"), "empty holds no pictures"),
+        (("pictures", "-o", "run", "--size", "8"), "12 pictures are less than a batch of 64"),
+    ],
+)
+def test_data_that_will_not_do(train, data, arguments, message):
+    (data / "empty").mkdir()
+    result = train(*arguments)
+    assert result.code == 1 and message in result.stderr
+    assert not (data / "run").exists()
+
+
+def test_samples_are_kept_and_come_again(train, imgtool, data):
+    train("pictures", "-o", "run", *QUICK)
+    draw = ("sample-gan", "run", "--threads", "1", "--count", "3", "--seed", "4")
+    imgtool(*draw, "-o", "a.png")
+    before = (data / "a.png").read_bytes()
+    assert "a.png exists" in imgtool(*draw, "-o", "a.png").error
+    imgtool(*draw, "-o", "b.png")
+    assert (data / "b.png").read_bytes() == before
+    assert "holds hed" in imgtool("sample-gan", "hed-lite", "-o", "c.png").error

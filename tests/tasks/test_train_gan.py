@@ -1,0 +1,239 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from imgtool.data.differentiable import changed
+from imgtool.data.picture_set import PictureSet
+from imgtool.errors import OptionError, WeightsError
+from imgtool.nn.gan import GanShape
+from imgtool.options.gan import GAN_LOSSES, SampleGanOptions, TrainGanOptions
+from imgtool.runtime.checkpoints import save_tensors
+from imgtool.runtime.device import Device
+from imgtool.runtime.given import given_weights
+from imgtool.tasks.sample_gan import grid, latents, load_generator, sample
+from imgtool.tasks.train_gan import GanTrainee
+
+CPU = Device(torch.device("cpu"), torch.float32, "test")
+BF16 = Device(torch.device("cpu"), torch.bfloat16, "test")
+TINY = {"size": 8, "width": 6, "latent": 5, "batch": 6}
+
+
+def bars(count=24):
+    """Bright bars, upright (class 0) and lying (class 1)."""
+    pixels = np.zeros((count, 8, 8, 1), np.uint8)
+    for index in range(count):
+        place = slice(index % 6, index % 6 + 2)
+        pixels[index][(slice(None), place) if index % 2 else (place, slice(None))] = 220
+    return PictureSet(pixels, np.arange(count) % 2, ("lying", "upright"), ())
+
+
+def trainee_of(device=CPU, **given):
+    options = TrainGanOptions.of_recipe(**{**TINY, **given})
+    known = bars()
+    pictures = known if options.classes else PictureSet(known.pixels, known.labels, (), ())
+    shape = GanShape(
+        size=8,
+        channels=1,
+        latent=5,
+        width=6,
+        classes=2 if options.classes else 0,
+        norm=options.norm,
+        critic_norm=options.critic_norm,
+        arch=options.arch,
+    )
+    torch.manual_seed(options.seed)
+    return GanTrainee(pictures, options, shape=shape, device=device)
+
+
+def saved(state):
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.getvalue()
+
+
+def run(trainee, steps):
+    return [trainee.step(number, 0.0) for number in steps]
+
+
+@pytest.mark.parametrize("device", [CPU, BF16])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"recipe": "dcgan2015"},
+        {"loss": "wgan-gp", "critic_norm": "layer", "critic_steps": 2},
+        {
+            "loss": "nonsaturating",
+            "r1": 0.1,
+            "penalty_every": 2,
+            "classes": True,
+            "augment": ("color", "shift", "cutout"),
+        },
+        {"arch": "resnet", "norm": "switchable"},
+    ],
+)
+def test_goes_on_to_the_same_bits(given, device):
+    whole = trainee_of(device, **given)
+    run(whole, range(6))
+    first, second = trainee_of(device, **given), trainee_of(device, **given)
+    run(first, range(3))
+    second.load_state(torch.load(io.BytesIO(saved(first.state())), weights_only=True))
+    run(second, range(3, 6))
+    for ours, theirs in zip(flat(second.state()), flat(whole.state()), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def flat(state):
+    if isinstance(state, torch.Tensor):
+        return [state]
+    if isinstance(state, dict | list):
+        items = state.values() if isinstance(state, dict) else state
+        return [tensor for each in items for tensor in flat(each)]
+    return []
+
+
+@pytest.mark.parametrize("loss", GAN_LOSSES)
+def test_every_loss_trains_both(loss):
+    trainee = trainee_of(loss=loss, critic_norm="layer")
+    before = [each.clone() for net in (trainee.generator, trainee.critic) for each in net.parameters()]
+    told = run(trainee, range(2))[-1]
+    after = [each for net in (trainee.generator, trainee.critic) for each in net.parameters()]
+    assert all(np.isfinite(list(told.values())))
+    assert sum(not torch.equal(one, other) for one, other in zip(before, after, strict=True)) > len(after) / 2
+
+
+def test_generator_comes_nearer_to_the_pictures():
+    trainee = trainee_of(width=12, batch=24, learning_rate=2e-3, average=0.9)
+    far = distance(trainee)
+    run(trainee, range(200))
+    assert distance(trainee) < 0.85 * far
+
+
+def distance(trainee):
+    """Mean squared distance of samples to their nearest picture."""
+    images = trainee.averaged()(latents(1, range(40), 5)).flatten(1)
+    real = torch.from_numpy(trainee.pictures.pixels).flatten(1).float() / 255
+    return float((torch.cdist(images, real).amin(dim=1) ** 2).mean())
+
+
+def test_discriminator_alone_learns_in_its_step():
+    trainee = trainee_of()
+    before = {name: each.clone() for name, each in trainee.generator.named_parameters()}
+    trainee._critic_step(0, trainee._random(0, 0))
+    assert all(torch.equal(each, before[name]) for name, each in trainee.generator.named_parameters())
+    critic = [each.clone() for each in trainee.critic.parameters()]
+    trainee._generator_step(trainee._random(0, -1))
+    assert all(
+        torch.equal(one, other) for one, other in zip(critic, trainee.critic.parameters(), strict=True)
+    )
+    assert all(each.grad is None or not each.requires_grad for each in trainee.critic.parameters())
+
+
+def test_one_pass_is_two_passes():
+    """Spectral norm takes one step of its iteration a pass, so only the evaluation is compared."""
+    trainee = trainee_of()
+    trainee.critic.eval()
+    real, fake = torch.rand(4, 1, 8, 8), torch.rand(4, 1, 8, 8)
+    one, other = trainee._judged(real, fake, None)
+    torch.testing.assert_close(one, trainee.critic(real))
+    torch.testing.assert_close(other, trainee.critic(fake))
+
+
+def test_every_picture_once_before_any_again():
+    trainee = trainee_of(batch=7)
+    seen = torch.cat([trainee.batch(number)[0] for number in range(24)]).flatten(1)
+    for epoch in range(7):
+        rows = seen[epoch * 24 : (epoch + 1) * 24]
+        ours = sorted(map(tuple, (rows * 255).round().int().tolist()))
+        theirs = sorted(map(tuple, trainee.pictures.pixels.reshape(24, -1).astype(int).tolist()))
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("kind", ["color", "shift", "cutout"])
+def test_changes_let_gradients_pass(kind):
+    images = torch.rand(5, 3, 16, 16, requires_grad=True)
+    random = torch.Generator().manual_seed(0)
+    result = changed(images, (kind,), random)
+    assert result.shape == images.shape and not torch.equal(result, images)
+    result.sum().backward()
+    assert images.grad.abs().sum() > 0
+    again = changed(images, (kind,), torch.Generator().manual_seed(0))
+    assert torch.equal(result, again)
+
+
+def test_shift_moves_by_whole_pixels():
+    images = torch.zeros(20, 1, 16, 16)
+    images[:, 0, 8, 8] = 1
+    moved = changed(images, ("shift",), torch.Generator().manual_seed(0))
+    places = moved.flatten(1).argmax(dim=1)
+    assert (moved.flatten(1).sum(dim=1) == 1).all()
+    assert len(set(places.tolist())) > 5
+    assert ((places // 16 - 8).abs() <= 2).all() and ((places % 16 - 8).abs() <= 2).all()
+
+
+# Samples
+
+
+@pytest.fixture
+def model(tmp_path):
+    def make(**given):
+        path = tmp_path / "model.safetensors"
+        save_tensors(path, *trainee_of(**given).model())
+        return load_generator(given_weights(str(path)), CPU)
+
+    return make
+
+
+def test_samples_depend_on_seed_and_index_alone(model):
+    generator, _ = model()
+    many = sample(generator, SampleGanOptions(count=70, seed=3), device=CPU)
+    few = sample(generator, SampleGanOptions(count=9, seed=3), device=CPU)
+    assert all(np.abs(one.astype(int) - other).max() <= 1 for one, other in zip(few, many, strict=False))
+    assert torch.equal(latents(3, [5], 4), latents(3, range(9), 4)[5:6])
+    assert not np.array_equal(many[0], sample(generator, SampleGanOptions(count=1, seed=4), device=CPU)[0])
+
+
+def test_classes(model):
+    generator, names = model(classes=True)
+    assert names == ("lying", "upright")
+    assert len(sample(generator, SampleGanOptions(count=3, classes=(1,)), device=CPU, classes=2)) == 3
+    with pytest.raises(OptionError, match="must be from 0 to 1"):
+        sample(generator, SampleGanOptions(classes=(2,)), device=CPU, classes=2)
+
+
+def test_no_classes(model):
+    with pytest.raises(OptionError, match="knows none"):
+        sample(model()[0], SampleGanOptions(classes=(0,)), device=CPU)
+
+
+def test_saved_generator_is_the_averaged_one(model):
+    trainee = trainee_of()
+    generator, _ = model()
+    z = latents(0, range(4), 5)
+    torch.testing.assert_close(generator(z), trainee.averaged()(z), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ("{}", "shape is missing"),
+        ('{"shape": {"size": 9}}', "no power of two"),
+        ('{"shape": {"size": 16, "channels": 1, "latent": 5, "width": 6}}', "is missing, expected|expected"),
+        ('{"shape": {"size": 8, "classes": 2}, "classes": ["a"]}', "names 1 classes of 2"),
+        ("[1]", "is no generator"),
+    ],
+)
+def test_hostile_models(tmp_path, about, message):
+    tensors, metadata = trainee_of().model()
+    save_tensors(tmp_path / "m.safetensors", tensors, {**metadata, "gan": about})
+    with pytest.raises(WeightsError, match=message):
+        load_generator(given_weights(str(tmp_path / "m.safetensors")), CPU)
+
+
+def test_grid():
+    pictures = [np.full((4, 4, 1), 10 * index, np.uint8) for index in range(5)]
+    sheet = grid(pictures).pixels
+    assert sheet.shape == (2 * 6 - 2, 3 * 6 - 2, 3)
+    assert (sheet[6:10, 6:10] == 40).all() and (sheet[:, 4:6] == 255).all()
