@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from imgtool.api.captcha import captchas
     from imgtool.api.edges import edges
+    from imgtool.api.read_captcha import read_captcha
     from imgtool.api.segment import segment
     from imgtool.api.stylize import stylize
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "captchas", "edges", "segment", "stylize"]
+__all__ = ["__version__", "captchas", "edges", "read_captcha", "segment", "stylize"]
 
 STARTED = time.monotonic() - time.process_time()  # What `--time` counts from: Python itself took a while
 
@@ -19,6 +20,7 @@ STARTED = time.monotonic() - time.process_time()  # What `--time` counts from: P
 _PUBLIC = {
     "captchas": "imgtool.api.captcha",
     "edges": "imgtool.api.edges",
+    "read_captcha": "imgtool.api.read_captcha",
     "segment": "imgtool.api.segment",
     "stylize": "imgtool.api.stylize",
 }

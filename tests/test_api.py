@@ -1,4 +1,5 @@
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from imgtool.api import segment as segment_api
 from imgtool.cli import main
 from imgtool.errors import BadImage, Diverged, OptionError, OutputError, WeightsError
 from imgtool.imaging.tensors import to_image
+from imgtool.nn.captcha_reader import CaptchaReader
 from imgtool.nn.hed import HED
 from imgtool.options.stylize import StylizeOptions
 from imgtool.runtime.checkpoints import save_tensors
@@ -333,3 +335,41 @@ def test_captchas_on_pictures():
     assert all(glyph.contrast >= 4.5 for glyph in captcha.glyphs)
     with pytest.raises(OptionError, match="no 'harder'"):
         imgtool.captchas(1, "harder")
+
+
+class TestReadCaptcha:
+    @pytest.fixture
+    def reader(self, tmp_path):
+        """A reader with random weights."""
+        torch.manual_seed(0)
+        network = CaptchaReader(4, height=24, widths=(2, 3, 3, 4), hidden=4)
+        torch.nn.init.normal_(network.head.weight, std=3)
+        tensors = {name: each for name, each in network.state_dict().items() if each.is_floating_point()}
+        about = {"network": "captcha-reader", "captcha": json.dumps({"alphabet": "XYZ", "height": 24})}
+        save_tensors(tmp_path / "reader.safetensors", tensors, about)
+        return tmp_path / "reader.safetensors"
+
+    def test_reads_as_the_command_does(self, tmp_path, reader, capsys):
+        from imgtool.cli.main import run
+
+        pixels = np.random.default_rng(0).integers(0, 256, (30, 90, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "a.png")
+        assert run(["captcha-read", str(tmp_path / "a.png"), "--weights", str(reader), "-q"]) == 0
+        text, confidence, _ = capsys.readouterr().out.split("\t")
+        for given in (tmp_path / "a.png", pixels, Image.fromarray(pixels)):
+            found = imgtool.read_captcha(given, weights=reader)
+            assert found.text == text
+            assert found.confidence == pytest.approx(float(confidence), abs=1e-3)
+
+    def test_leaves_the_random_numbers_alone(self, reader):
+        torch.manual_seed(5)
+        expected = torch.rand(1)
+        torch.manual_seed(5)
+        imgtool.read_captcha(np.zeros((24, 48, 3), np.uint8), weights=reader)
+        assert torch.rand(1) == expected
+
+    def test_refusals(self, reader):
+        with pytest.raises(BadImage, match="no line of text"):
+            imgtool.read_captcha(np.zeros((1, 70, 3), np.uint8), weights=reader)
+        with pytest.raises(OptionError, match="beam"):
+            imgtool.read_captcha(np.zeros((24, 48, 3), np.uint8), weights=reader, beam=0)

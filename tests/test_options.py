@@ -9,6 +9,14 @@ import pytest
 
 from imgtool import options
 from imgtool.errors import OptionError
+from imgtool.options.captcha_reader import (
+    SCRATCH_RATE,
+    TUNING_RATE,
+    AuditOptions,
+    CaptchaReadOptions,
+    CleanOptions,
+    TrainCaptchaOptions,
+)
 from imgtool.options.checks import MAX_SEED
 from imgtool.options.edges import TrainEdgesOptions
 from imgtool.options.segment import TrainSegmentOptions
@@ -154,7 +162,7 @@ def test_no_torch_needed():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("kind", [TrainEdgesOptions, TrainSegmentOptions])
+@pytest.mark.parametrize("kind", [TrainCaptchaOptions, TrainEdgesOptions, TrainSegmentOptions])
 def test_a_training_has_an_end(kind):
     assert kind(steps=None, time=3.0).steps is None
     with pytest.raises(OptionError, match="neither --steps nor --time says when to end"):
@@ -163,3 +171,43 @@ def test_a_training_has_an_end(kind):
         with pytest.raises(OptionError, match="must be above 0") as caught:
             kind(**{name: value})
         assert caught.value.option == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [
+        (CaptchaReadOptions, "beam", 0),
+        (CaptchaReadOptions, "beam", 1001),
+        *((CaptchaReadOptions, "length", value) for value in ((5, 4), (-1, 4))),
+        *((TrainCaptchaOptions, "batch", value) for value in (0, 5000)),
+        *((TrainCaptchaOptions, "height", value) for value in (0, 15, 513)),
+        *((TrainCaptchaOptions, "hidden", value) for value in (0, 1025)),
+        *((TrainCaptchaOptions, "places", value) for value in (-0.1, 1.1, NAN)),
+        *((TrainCaptchaOptions, "average", value) for value in (-0.1, 1.1, NAN)),
+        *((TrainCaptchaOptions, name, -1) for name in ("fold", "seed", "val", "shake", "weight_decay")),
+        *((TrainCaptchaOptions, "learning_rate", value) for value in (-1, NAN, INFINITY)),
+        (TrainCaptchaOptions, "patience", 0),
+        (CleanOptions, "margin", NAN),
+        *((CleanOptions, "agreement", value) for value in (-0.1, 1.1, NAN)),
+        (AuditOptions, "count", 0),
+        (AuditOptions, "beam", 0),
+        (AuditOptions, "seed", -1),
+        *((AuditOptions, "train", value) for value in (0, -1, NAN)),
+    ],
+)
+def test_senseless_values_about_captchas(kind, option, value):
+    with pytest.raises(OptionError) as caught:
+        kind(**{option: value})
+    assert caught.value.option == option
+
+
+@pytest.mark.parametrize("folds", [1, 0, 101])
+def test_parts_of_a_cleaning(folds):
+    with pytest.raises(OptionError, match="--clean: must be from 2 to 100"):
+        CleanOptions(folds=folds)
+
+
+def test_weights_are_tuned_more_gently():
+    assert TrainCaptchaOptions().rate == SCRATCH_RATE
+    assert TrainCaptchaOptions(start="captcha").rate == TUNING_RATE
+    assert TrainCaptchaOptions(start="captcha", learning_rate=0.5).rate == 0.5

@@ -142,6 +142,24 @@ def test_refusals(folder):
                 (".", ".", "-o", "run", "--resume"),
             )
         ),
+        (["captcha-read", "gone.png"], {}),
+        (["captcha-read", "photo.png", "--beam", "0"], {}),
+        *(
+            (["train-captcha", *words], {})
+            for words in (
+                ("-o", "run"),
+                ("mediun", "-o", "run"),
+                (".", "easy", "-o", "run"),
+                ("easy", "-o", "run", "--clean", "5"),
+                (".", "-o", "run", "--clean", "1"),
+                ("easy", "-o", "run", "--places", "2"),
+                ("easy", "-o", "run", "--resume"),
+            )
+        ),
+        *(
+            (["captcha-audit", *words], {})
+            for words in (("mediun",), ("easy", "-n", "0"), ("easy", "-o", "run"), ("easy", "--train", "0"))
+        ),
     ]
     for arguments, code, out, err, heavy in outcomes(folder, *lines):
         assert heavy == [], arguments

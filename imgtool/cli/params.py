@@ -283,21 +283,30 @@ talk = together(
     _talk("-v", "--verbose", sets="verbosity", count=True, help="Say more; -vv shows tracebacks."),
 )
 
-compute = together(
-    click.option(
-        "--device", type=Device(), default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, mps."
-    ),
-    click.option(
-        "--precision",
-        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-        default="auto",
-        show_default=True,
-        help="Number format of the network; auto takes bf16 where the hardware has it.",
-    ),
-    click.option(
-        "--threads", type=click.IntRange(1, MAX_THREADS), help="Processor threads.  [default: all cores]"
-    ),
-)
+
+def compute_with(threads: int | None = None) -> Callable[[F], F]:
+    """--device, --precision and --threads, with its default; None for all cores."""
+    return together(
+        click.option(
+            "--device", type=Device(), default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, mps."
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+            default="auto",
+            show_default=True,
+            help="Number format of the network; auto takes bf16 where the hardware has it.",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(1, MAX_THREADS),
+            default=threads,
+            help=f"Processor threads.  [default: {threads or 'all cores'}]",
+        ),
+    )
+
+
+compute = compute_with()
 
 machine = together(
     compute,

@@ -61,7 +61,7 @@ def given_anew(ctx: click.Context) -> dict[str, Any]:
         click.UsageError: data, or an option that would make it another run.
     """
     places = [param for param in ctx.command.params if isinstance(param, click.Argument)]
-    if given := [param for param in places if ctx.params[str(param.name)] is not None]:
+    if given := [param for param in places if ctx.params[str(param.name)] not in (None, ())]:
         words = " ".join(param.make_metavar(ctx).strip("[]") for param in given)
         raise click.UsageError(f"--resume goes on with the data of the run; leave {words} away.")
     typed = {str(option.name): option for option in params.on_command_line(ctx)}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtool.cli.console import console
-from imgtool.cli.training import Training, Work
+from imgtool.cli.training import Training, Work, lasting_weights, weights_told
 from imgtool.data.edge_pairs import EdgePair, find_edge_pairs
 from imgtool.errors import DataError
 from imgtool.imaging.io import read_picture, write_picture
@@ -18,7 +18,6 @@ from imgtool.imaging.picture import Picture
 from imgtool.nn.hed import HED
 from imgtool.options.edges import EdgesOptions, TrainEdgesOptions
 from imgtool.runtime.device import Device
-from imgtool.runtime.registry import WeightsFile, find_weights, registry
 from imgtool.tasks.edges import edges
 from imgtool.tasks.load import load_hed
 from imgtool.tasks.train_edges import EdgesJudge, EdgesTrainee, network_to_train, shape_of
@@ -38,7 +37,7 @@ def prepare(
     pairs, held_out = (find_edge_pairs(data["folder"], part) for part in ("train", "val"))
     network = _network(options, remembered.get("network"))
     if options.teacher is not None and not remembered:
-        load_hed(_weights(options.teacher), device)
+        load_hed(weights_told(options.teacher), device)
     console.say(f"{len(pairs)} pairs to train on, {len(held_out)} to choose by")
 
     def trainee(run: RunFolder) -> EdgesTrainee:
@@ -52,7 +51,7 @@ def prepare(
 def _network(options: TrainEdgesOptions, shape: Any) -> HED:
     """The network to train: of a shape, if a checkpoint holds its weights, for those of the start may be gone."""
     if shape is None:
-        return network_to_train(options, None if options.start == "random" else _weights(options.start))
+        return network_to_train(options, None if options.start == "random" else weights_told(options.start))
     try:
         return HED(**shape)
     except (TypeError, LookupError, ValueError) as error:
@@ -61,8 +60,9 @@ def _network(options: TrainEdgesOptions, shape: Any) -> HED:
 
 def lasting(options: TrainEdgesOptions) -> TrainEdgesOptions:
     """Options whose paths begin at the root."""
-    teacher = None if options.teacher is None else _lasting(options.teacher)
-    return replace(options, start=_lasting(options.start), teacher=teacher)
+    start = options.start if options.start == "random" else lasting_weights(options.start)
+    teacher = None if options.teacher is None else lasting_weights(options.teacher)
+    return replace(options, start=start, teacher=teacher)
 
 
 def _teacher_maps(
@@ -71,28 +71,13 @@ def _teacher_maps(
     """What the teacher sees in each photo; kept in the run, so that it is asked once."""
     missing = [pair for pair in pairs if not run.teacher_map(pair.name).exists()]
     with console.progress(f"Asking {name}") as on_progress:
-        network = load_hed(_weights(name), device) if missing else None
+        network = load_hed(weights_told(name), device) if missing else None
         for done, pair in enumerate(missing):
             on_progress(done, len(missing), pair.name)
             assert network is not None
             seen = edges(pair.read()[0], TEACHER_OPTIONS, network=network).maps
             write_picture(run.teacher_map(pair.name), Picture.gray(levels(seen[TEACHER_OPTIONS.kind])))
     return {pair.name: read_picture(run.teacher_map(pair.name)).pixels[..., 0] for pair in pairs}
-
-
-def _lasting(name: str) -> str:
-    """Weights as a run may name them that goes on in another folder: a path from the root, a name as it is."""
-    if name == "random" or name in registry():
-        return name
-    path = Path(name).expanduser()
-    return str(path.absolute()) if path.exists() else name
-
-
-def _weights(name: str) -> WeightsFile:
-    with console.progress(f"Fetching {name}") as on_progress:
-        found = find_weights(name, on_progress=lambda what, done, total: on_progress(done, total, what))
-    console.detail(f"weights {found.name}: {found.source}")
-    return found
 
 
 TRAINING = Training(

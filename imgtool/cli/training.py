@@ -14,6 +14,7 @@ from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
 from imgtool.runtime import processor
 from imgtool.runtime.device import Device, memory_told, seed_everything, select_device
+from imgtool.runtime.registry import WeightsFile, find_weights, registry
 from imgtool.training.loop import FitResult, Limits, Trainee, fit
 from imgtool.training.run_folder import LAST, RunFolder
 
@@ -60,7 +61,13 @@ class Training:
 
 
 def start(
-    training: Training, data: Mapping[str, Path], path: Path, options: Any, values: Mapping[str, Any]
+    training: Training,
+    data: Mapping[str, Path],
+    path: Path,
+    options: Any,
+    values: Mapping[str, Any],
+    *,
+    alone: bool = True,
 ) -> int:
     """Begin a run; the exit code.
 
@@ -70,6 +77,7 @@ def start(
         path: of the run.
         options: of the task.
         values: the command's, by parameter name.
+        alone: whether it is what the user asked for, not a part of it: then it is told how to use it or to go on.
     """
     RunFolder.require_new(path)
     options = training.lasting(options)
@@ -86,20 +94,17 @@ def start(
         **work.about,
         "machine": machine,
     }
-    return _train(training, RunFolder.new(path, about), options, machine, work)
+    return _train(training, RunFolder.new(path, about), options, machine, work, alone)
 
 
-def go_on(training: Training, path: Path, anew: Mapping[str, Any]) -> int:
-    """Go on with a run, perhaps to a later end or on another device; the exit code."""
+def go_on(training: Training, path: Path, anew: Mapping[str, Any], *, alone: bool = True) -> int:
+    """Go on with a run, perhaps to a later end or on another device; the exit code. See `start`."""
     run = RunFolder.resumed(path)
     if run.options.get("command") != training.command:
         found = run.options.get("command")
         raise DataError(f"{printable(path)} is a run of {found}, expected {training.command}")
     try:
-        stored = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in run.options["options"].items()
-        }
+        stored = with_tuples(run.options["options"])
         options = training.options(**stored | {name: anew[name] for name in LATER if name in anew})
         data = {name: Path(each) for name, each in run.options["data"].items()}
         machine = {**run.options["machine"], **{name: anew[name] for name in MACHINE if name in anew}}
@@ -110,7 +115,30 @@ def go_on(training: Training, path: Path, anew: Mapping[str, Any]) -> int:
     if anew or not remembered:
         run.options |= {"options": asdict(options), **work.about, "machine": machine}
         run.save_options()
-    return _train(training, run, options, machine, work)
+    return _train(training, run, options, machine, work, alone)
+
+
+def with_tuples(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as they were before JSON made lists of their tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+
+
+def lasting_weights(name: str) -> str:
+    """Weights as a run may name them that goes on in another folder: a path from the root, a name as it is."""
+    path = Path(name).expanduser()
+    return str(path.absolute()) if name not in registry() and path.exists() else name
+
+
+def weights_told(name: str) -> WeightsFile:
+    """Weights that a run begins with, fetched if need be.
+
+    Raises:
+        WeightsError: they cannot be had.
+    """
+    with console.progress(f"Fetching {name}") as on_progress:
+        found = find_weights(name, on_progress=lambda what, done, total: on_progress(done, total, what))
+    console.detail(f"weights {found.name}: {found.source}")
+    return found
 
 
 def _prepared(
@@ -129,7 +157,9 @@ def _prepared(
     return training.prepare(data, options, device, remembered)
 
 
-def _train(training: Training, run: RunFolder, options: Any, machine: Mapping[str, Any], work: Work) -> int:
+def _train(
+    training: Training, run: RunFolder, options: Any, machine: Mapping[str, Any], work: Work, alone: bool
+) -> int:
     smaller = f"--batch {max(1, options.batch // 2)} or a smaller --crop, in a new run"
     with run.locked(), memory_told("out of memory; the last checkpoint is kept", hint=smaller):
         result = _fitted(training.command, run, options, machine, work)
@@ -139,11 +169,14 @@ def _train(training: Training, run: RunFolder, options: Any, machine: Mapping[st
         console.say(f"It ended early: no better {work.metric} in the last {options.patience} scorings.")
     if remark := training.remark(run):
         console.say(remark)
+    if result.interrupted and not alone:
+        raise result.interrupted
     if result.interrupted:
         again = shlex.join(["imgtool", training.command, "-o", str(run.path), "--resume"])
         console.say(f"To go on: {again}")
         raise result.interrupted
-    console.say(f"To use it: {shlex.join(['imgtool', *training.use, str(run.path)])}")
+    if alone:
+        console.say(f"To use it: {shlex.join(['imgtool', *training.use, str(run.path)])}")
     return 0
 
 

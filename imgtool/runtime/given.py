@@ -16,6 +16,7 @@ SIGNS = {
     "features.28.weight": ("vgg16", "torchvision"),
     "fuse.weight": ("hed", "hed"),
     "down0.first.weight": ("unet", "none"),
+    "recurrent.weight_ih_l0": ("captcha-reader", "none"),
     "conv5_4.weight": ("vgg19", "caffe"),
     "conv5_3.weight": ("vgg16", "caffe"),
 }

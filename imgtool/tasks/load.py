@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from imgtool.errors import OptionError, WeightsError
+from imgtool.nn.captcha_reader import CaptchaReader
 from imgtool.nn.hed import HED, INPUTS
 from imgtool.nn.unet import UNet
 from imgtool.nn.vgg import PREPROCESSING, VGG
@@ -14,6 +15,7 @@ from imgtool.options.stylize import STYLE_NETWORKS, StylizeOptions
 from imgtool.runtime.checkpoints import load_into, load_metadata, load_tensors, require_fit
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile, registry
+from imgtool.tasks.read_captcha import Reader
 from imgtool.tasks.segment import Segmenter
 
 
@@ -168,3 +170,34 @@ def load_segmenter(weights: WeightsFile, device: Device) -> Segmenter:
     load_into(network, {**counts, **tensors}, name=weights.name)
     network = network.requires_grad_(False).eval().to(device.torch)
     return Segmenter(network, device.dtype, names, threshold, objects, probes)
+
+
+def load_reader(weights: WeightsFile, device: Device) -> Reader:
+    """A reader of captchas as `train-captcha` left it.
+
+    Raises:
+        WeightsError: the weights are of another network, or do not fit.
+    """
+    if weights.network != "captcha-reader":
+        found = weights.network or "an unknown network"
+        raise WeightsError(
+            f"{weights.name} holds {found}, expected captcha-reader", hint="imgtool weights list"
+        )
+    tensors = load_tensors(weights)
+    try:
+        about = json.loads(load_metadata(weights)["captcha"])
+        alphabet, height = about["alphabet"], about["height"]
+        if not isinstance(alphabet, str) or len(set(alphabet)) < len(alphabet):
+            raise ValueError("its alphabet is none")
+        if not isinstance(height, int):
+            raise ValueError("its height is no number")
+        network = CaptchaReader.shaped_as(tensors, height=height)
+        if network.classes != len(alphabet) + 1:
+            raise ValueError(f"it names {len(alphabet)} characters and has {network.classes - 1}")
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+        raise WeightsError(f"{weights.name} is no reader of captchas: {reason}") from error
+    counts = {name: each for name, each in network.state_dict().items() if not each.is_floating_point()}
+    load_into(network, {**counts, **tensors}, name=weights.name)
+    network = network.requires_grad_(False).eval()
+    return Reader(network.to(device.torch, memory_format=torch.channels_last), alphabet, device.dtype)  # type: ignore[call-overload]

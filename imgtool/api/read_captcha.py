@@ -1,0 +1,50 @@
+"""`imgtool.read_captcha`: the text of a captcha, from Python."""
+
+import os
+from typing import Any
+
+import torch
+
+from imgtool.api.inputs import PictureLike, picture_of
+from imgtool.errors import BadImage
+from imgtool.options.captcha_reader import READER_WEIGHTS, CaptchaReadOptions
+from imgtool.runtime.device import select_device
+from imgtool.runtime.registry import find_weights
+from imgtool.tasks.load import load_reader
+from imgtool.tasks.read_captcha import Reading
+from imgtool.tasks.read_captcha import read_captcha as read
+
+
+def read_captcha(
+    image: PictureLike,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    weights: str | os.PathLike[str] = READER_WEIGHTS[0],
+    **options: Any,
+) -> Reading:
+    """Read a captcha, as `imgtool captcha-read` does.
+
+    Args:
+        image: of one line of text.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: "auto", "fp32", "bf16" or "fp16".
+        weights: a name, a file or the folder of a training run.
+        **options: fields of `CaptchaReadOptions`.
+    Returns:
+        Its text and confidence.
+    Raises:
+        BadImage, OptionError, WeightsError, DeviceError: see `imgtool.errors`.
+    Example:
+        >>> read_captcha("captcha.png").text  # doctest: +SKIP
+        'HDSQI'
+    """
+    given = CaptchaReadOptions(**options)
+    picture = picture_of(image, "image")
+    chosen = select_device(device, precision)
+    with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
+        reader = load_reader(find_weights(os.fspath(weights)), chosen)
+    try:
+        return read(picture, reader, given)
+    except ValueError as error:
+        raise BadImage("image", str(error)) from error
