@@ -58,7 +58,7 @@ def bench() -> None:
 @bench.command()
 @click.option("--size", "sizes", type=click.Choice(list(SIZES)), multiple=True, default=list(SIZES))
 @click.option("--rival", "rivals", type=click.Choice(list(RIVALS)), multiple=True, default=list(RIVALS))
-@click.option("--weights", "ours", multiple=True, default=["hed", "hed-lite"], show_default=True)
+@click.option("--weights", "ours", multiple=True, default=["hed", "hed-small", "hed-lite"], show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--seconds", default=SECONDS, show_default=True, help="That a side is measured for in a round.")
 @clock

@@ -7,7 +7,7 @@ from typing import Any
 from imgtool.errors import OptionError
 from imgtool.options.checks import MAX_SEED, at_least, choice, ends, within
 
-EDGE_WEIGHTS = ("hed-lite", "hed")  # the detectors known by name, the default first
+EDGE_WEIGHTS = ("hed-small", "hed-lite", "hed")  # the detectors known by name, the default first
 EDGE_KINDS = ("average", "fuse", "side1", "side2", "side3", "side4", "side5")
 
 
@@ -38,7 +38,7 @@ class EdgesOptions:
         return EDGE_KINDS if self.kind == "all" else (self.kind,)
 
 
-EDGE_STARTS = ("hed", "hed-lite", "vgg16", "random")
+EDGE_STARTS = ("hed", "hed-small", "hed-lite", "vgg16", "random")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -191,13 +191,14 @@ def test_a_plain_picture_has_no_edge_by_the_published_weights(color):
         assert found.max() < 0.05, kind
 
 
-class TestShippedDetector:
-    """`hed-lite`, as every user has it."""
+@pytest.mark.parametrize("name", ["hed-small", "hed-lite"], scope="class")
+class TestShippedDetectors:
+    """As every user has them."""
 
     @pytest.fixture(scope="class")
     @classmethod
-    def lite(cls):
-        return load_hed(find_weights("hed-lite"), Device(torch.device("cpu"), torch.float32, "test"))
+    def lite(cls, name):
+        return load_hed(find_weights(name), Device(torch.device("cpu"), torch.float32, "test"))
 
     @pytest.mark.parametrize("color", COLORS)
     def test_a_plain_picture_has_no_edge_and_no_frame(self, lite, color):
