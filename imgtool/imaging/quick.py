@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+# Noise leaves nothing to match, so that looking for matches costs time alone.
+PNG = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
 QUALITY = {"jpg": cv2.IMWRITE_JPEG_QUALITY, "webp": cv2.IMWRITE_WEBP_QUALITY}
 
 
@@ -19,6 +21,6 @@ def encoded(pixels: NDArray[np.uint8], format: str, *, quality: int = 90) -> byt
         quality: of JPEG and WebP, 1 to 100.
     """
     stored = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
-    settings = [QUALITY[format], quality] if format in QUALITY else []
+    settings = [QUALITY[format], quality] if format in QUALITY else PNG
     _, data = cv2.imencode(f".{format}", stored, settings)
     return bytes(data)
