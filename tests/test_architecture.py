@@ -25,7 +25,7 @@ ROOT = {"__init__", "__main__"}  # files, not rooms
 FROM_ROOT = {"__version__", "STARTED"}  # what cli may take from there
 TALK = {"print", "exit", "quit", "sys.exit", "os._exit", "sys.stdout", "sys.stderr", "SystemExit"}
 UNPICKLES = {"torch.load", "torch.save", "joblib.load", "joblib.dump"}
-CHOICES = Path("cli/params.py")  # names accelerators as words that a user may choose
+CHOICES = Path("cli/value_types.py")  # names accelerators as words that a user may choose
 ACCELERATOR = re.compile(r"(cuda|mps|xpu|hip)(:.*)?")
 
 # A place relative to the package, its syntax tree -> nodes that break the rule.
@@ -153,7 +153,7 @@ def test_holds(rule: Rule) -> None:
         (every_room_has_a_row, "helpers.py", "x = 1"),
         (accelerators_in_one_file, "tasks/stylize.py", 'device = "cuda:0"'),
         (accelerators_in_one_file, "nn/vgg.py", "x = torch.backends.mps"),
-        (accelerators_in_one_file, "cli/params.py", "x = tensor.is_cuda"),
+        (accelerators_in_one_file, "cli/value_types.py", "x = tensor.is_cuda"),
         (checkpoints_in_one_file, "runtime/convert.py", "torch.save(x, y)"),
         (checkpoints_in_one_file, "tasks/load.py", "from torch import load"),
         (checkpoints_in_one_file, "runtime/checkpoints.py", "import pickle"),

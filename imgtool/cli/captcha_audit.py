@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from imgtool.cli import params, settings
+from imgtool.cli import params, settings, value_types
 from imgtool.cli.captcha_sources import places_of
 from imgtool.options.captcha_reader import READER_WEIGHTS, AuditOptions
 from imgtool.runtime import processor
@@ -23,7 +23,7 @@ from imgtool.runtime import processor
 )
 @click.option(
     "--train",
-    type=params.Seconds(),
+    type=value_types.Seconds(),
     metavar="TIME",
     help="Also train the reader for this style so long, and try again.",
 )

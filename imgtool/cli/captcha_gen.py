@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from imgtool.cli import params, settings
+from imgtool.cli import params, settings, value_types
 from imgtool.cli.captcha_style import STYLE_FIELDS, Config, config_of, save_style, words_of
 from imgtool.cli.sources import READABLE, STREAM
 from imgtool.errors import OptionError
@@ -77,12 +77,12 @@ look = params.together(
     click.option(
         "--text-file", type=click.Path(dir_okay=False), metavar="FILE", help="Choose texts from its lines."
     ),
-    knob("--length", type=params.Span(int), help="Characters of a random text."),
+    knob("--length", type=value_types.Span(int), help="Characters of a random text."),
     knob("--alphabet", type=str, help="What random texts are made of; look-alikes are left out of it."),
     knob(
         "--look-alike", type=float, help="Distance of glyphs, in their heights, below which they look alike."
     ),
-    knob("--size", type=params.Size(), help="Of the picture in pixels."),
+    knob("--size", type=value_types.Size(), help="Of the picture in pixels."),
     click.option(
         "--font",
         multiple=True,
@@ -90,10 +90,12 @@ look = params.together(
         metavar="FILE|DIR|FAMILY",
         help="May be repeated.  [default: eight families of the extra captcha, else Pillow's own]",
     ),
-    knob("--font-size", type=params.Span(), help="Of the em, in heights of the picture."),
+    knob("--font-size", type=value_types.Span(), help="Of the em, in heights of the picture."),
     knob("--rotation", type=float, help="Degrees to either side."),
     knob("--shear", type=float, help="Horizontal shift for one unit of height."),
-    knob("--overlap", type=params.Span(), help="Of neighbours, in widths of the narrower; below 0 a gap."),
+    knob(
+        "--overlap", type=value_types.Span(), help="Of neighbours, in widths of the narrower; below 0 a gap."
+    ),
     knob("--jitter", type=float, help="Share of the free height that glyphs move in."),
     knob("--ink", type=click.Choice(INKS), help="Against the background."),
     knob("--colors", type=click.Choice(COLORS), help="One ink for all, or one for each glyph."),
@@ -102,10 +104,10 @@ look = params.together(
     ),
     knob("--min-contrast", type=float, help="Of each glyph against its background, as WCAG counts."),
     knob("--min-visible", type=float, help="Share of each glyph's ink that nothing covers."),
-    knob("--wave", type=params.Span(), help="Amplitude, in heights of the picture."),
-    knob("--wave-length", type=params.Span(), help="In heights of the picture."),
+    knob("--wave", type=value_types.Span(), help="Amplitude, in heights of the picture."),
+    knob("--wave-length", type=value_types.Span(), help="In heights of the picture."),
     knob("--lines", type=int, help="Bezier curves across the text."),
-    knob("--line-width", type=params.Span(), help="In heights of the picture."),
+    knob("--line-width", type=value_types.Span(), help="In heights of the picture."),
     knob("--line-degree", type=int, help="Of the curves."),
     knob("--dots", type=int, help="How many."),
     knob("--noise", type=float, help="Standard deviation, in levels of 255."),
@@ -159,7 +161,7 @@ look = params.together(
 @click.option("--masks", is_flag=True, help="Save which pixel belongs to which glyph.")
 @click.option(
     "--split",
-    type=params.Weighted("="),
+    type=value_types.Weighted("="),
     metavar="NAME=SHARE,…",
     help="Divide the set, no text in two parts: train=0.8,val=0.1,test=0.1.",
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from imgtool.cli import batch, params, settings
+from imgtool.cli import batch, params, settings, value_types
 from imgtool.cli.sources import find_sources
 from imgtool.options.captcha_reader import READER_WEIGHTS, CaptchaReadOptions
 from imgtool.runtime import processor
@@ -30,7 +30,7 @@ from imgtool.runtime import processor
 )
 @click.option(
     "--length",
-    type=params.Span(int),
+    type=value_types.Span(int),
     help="Characters that the texts are known to have, such as 5 or 4-6; not with --beam 1.",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first input that fails.")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from imgtool.cli import batch, params, settings
+from imgtool.cli import batch, params, settings, value_types
 from imgtool.errors import OptionError
 from imgtool.options.edges import EDGE_KINDS, EDGE_WEIGHTS, EdgesOptions
 from imgtool.runtime import processor
@@ -42,7 +42,7 @@ ENDINGS = {"overlay": "-overlay.png", "svg": "-lines.svg", "sheet": "-sheet.png"
 )
 @click.option(
     "--scales",
-    type=params.Numbers(float),
+    type=value_types.Numbers(float),
     default=",".join(f"{scale:g}" for scale in EdgesOptions.scales),
     show_default=True,
     help="Look at the picture at these sizes and average; 0.5,1,1.5 is slower and a little better.",
@@ -50,7 +50,7 @@ ENDINGS = {"overlay": "-overlay.png", "svg": "-lines.svg", "sheet": "-sheet.png"
 @click.option("--thin", is_flag=True, help="Lines one pixel wide: keep only the crest of each edge.")
 @click.option(
     "--threshold",
-    type=params.Share(),
+    type=value_types.Share(),
     metavar="T",
     help="White where the probability reaches T, black elsewhere.",
 )

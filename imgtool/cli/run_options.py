@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from imgtool.cli import params
+from imgtool.cli import params, value_types
 
 MACHINE = ("device", "precision", "threads", "score_every", "save_every")  # how a run is worked on
 LATER = ("steps", "time")  # when it ends
@@ -26,7 +26,7 @@ place = params.together(
 )
 time = click.option(
     "--time",
-    type=params.Seconds(),
+    type=value_types.Seconds(),
     metavar="TIME",
     help="End after 30m, 2h, … of training, if that is before --steps.",
 )
@@ -45,7 +45,7 @@ def pace(score_every: int) -> Callable[[params.F], params.F]:
         ),
         click.option(
             "--save-every",
-            type=params.Seconds(),
+            type=value_types.Seconds(),
             metavar="TIME",
             default="60s",
             show_default=True,

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from imgtool.cli import params
+from imgtool.cli import params, value_types
 from imgtool.options.gan import SampleGanOptions
 
 SAMPLES = SampleGanOptions()
@@ -23,7 +23,7 @@ SAMPLES = SampleGanOptions()
     help="A picture for a grid, or a folder for single files.",
 )
 @params.knob(SAMPLES, "--seed", type=int, help="Sample i depends on it and on i alone.")
-@params.knob(SAMPLES, "--classes", type=params.Numbers(int), help="Numbers of classes, in turn.")
+@params.knob(SAMPLES, "--classes", type=value_types.Numbers(int), help="Numbers of classes, in turn.")
 @params.knob(SAMPLES, "--truncation", type=float, help="Below 1: more alike, and cleaner.")
 @click.option("-f", "--force", is_flag=True, help="Replace what is there.")
 @params.compute

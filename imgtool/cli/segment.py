@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from imgtool.cli import batch, params, settings
+from imgtool.cli import batch, params, settings, value_types
 from imgtool.options.segment import SEGMENT_KINDS, SEGMENT_WEIGHTS, SegmentOptions
 from imgtool.runtime import processor
 
@@ -36,7 +36,7 @@ TABLE = "-objects.csv"
 )
 @click.option(
     "--kind",
-    type=params.Names(SEGMENT_KINDS),
+    type=value_types.Names(SEGMENT_KINDS),
     default=",".join(SegmentOptions.kind),
     show_default=True,
     help="One or several with commas, in a file each: white mask, probability, the mask over the photo, objects by "

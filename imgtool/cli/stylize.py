@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from imgtool.cli import batch, params, settings
+from imgtool.cli import batch, params, settings, value_types
 from imgtool.cli.sources import exists, is_file, require_file
 from imgtool.errors import OptionError
 from imgtool.files import printable
@@ -20,7 +20,7 @@ FILES = {"style": (), "content_mask": (), "style_mask": (), "init": INITS, "weig
 BESIDE = {"save_every": "-step*.png", "sheet": "-sheet.png", "sidecar": batch.SIDECAR}
 
 
-class Size(params.ParamType):
+class Size(value_types.ParamType):
     """Pixels of the longest side, or `full`."""
 
     name = "pixels|full"
@@ -35,7 +35,7 @@ class Size(params.ParamType):
             self.fail(f"{value!r} is no number of pixels; write 512 or full.", param, ctx)
 
 
-class WeightedFile(params.ParamType):
+class WeightedFile(value_types.ParamType):
     """`FILE` or `FILE:weight`."""
 
     name = "file[:weight]"
@@ -81,10 +81,14 @@ knob = partial(params.knob, StylizeOptions())
 )
 @params.output()
 @knob("--size", type=Size(), help="Longest side of the result in pixels, or full.")
-@knob("--steps", type=params.Numbers(), help="Steps of every scale, or of each with commas, coarse to fine.")
+@knob(
+    "--steps",
+    type=value_types.Numbers(),
+    help="Steps of every scale, or of each with commas, coarse to fine.",
+)
 @click.option(
     "--time",
-    type=params.Seconds(),
+    type=value_types.Seconds(),
     metavar="TIME",
     help="Best result within 60s, 5m, … for each photo, start-up included.",
 )
@@ -117,8 +121,8 @@ knob = partial(params.knob, StylizeOptions())
     metavar="FILE",
     help="White where that style is taken from; goes with a --content-mask.",
 )
-@knob("--content-layers", type=params.Weighted(), help="With weights.")
-@knob("--style-layers", type=params.Weighted(), help="With weights.")
+@knob("--content-layers", type=value_types.Weighted(), help="With weights.")
+@knob("--style-layers", type=value_types.Weighted(), help="With weights.")
 @knob("--scales", type=int, help="Sizes to work at, each twice the one before.")
 @knob("--pool", type=click.Choice(POOLS), help="Pooling of the network.")
 @knob("--network", type=click.Choice(list(STYLE_NETWORKS)), help="Which network judges style.")

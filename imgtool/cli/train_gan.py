@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from imgtool.cli import params, run_options
+from imgtool.cli import params, run_options, value_types
 from imgtool.options.gan import (
     GAN_ARCHS,
     GAN_AUGMENTS,
@@ -40,10 +40,12 @@ objective = params.together(
     knob("--r1", type=float, help="Weight of the penalty on the discriminator's slope at real pictures."),
     knob("--gradient-penalty", type=float, help="Weight of the penalty of wgan-gp."),
     knob("--penalty-every", type=int, help="Steps between two penalties of --r1."),
-    knob("--augment", type=params.Names(GAN_AUGMENTS), help="What the discriminator sees of few pictures."),
+    knob(
+        "--augment", type=value_types.Names(GAN_AUGMENTS), help="What the discriminator sees of few pictures."
+    ),
     knob("--learning-rate", type=float, help="Of the generator."),
     knob("--critic-rate", type=float, help="That of the discriminator, in learning rates."),
-    knob("--betas", type=params.Numbers(float), help="Of Adam."),
+    knob("--betas", type=value_types.Numbers(float), help="Of Adam."),
     knob("--critic-steps", type=int, help="Of the discriminator for one of the generator."),
     knob("--average", type=float, help="Decay of the average of the generator's weights."),
 )

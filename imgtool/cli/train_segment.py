@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from imgtool.cli import params, run_options
+from imgtool.cli import params, run_options, value_types
 from imgtool.options.segment import SEGMENT_METRICS, TrainSegmentOptions
 from imgtool.runtime import processor
 
@@ -46,7 +46,7 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 @knob("--border-sigma", type=float, help="How wide these gaps are, in pixels.")
 @knob("--balance", type=float, help="From 0, where all pixels weigh alike, to 1, where all classes do.")
 @knob("--elastic", type=float, help="How far crops are bent, in pixels.")
-@knob("--crop-scales", type=params.Numbers(float), help="Sizes at which crops are seen.")
+@knob("--crop-scales", type=value_types.Numbers(float), help="Sizes at which crops are seen.")
 @knob("--gray", type=float, help="How much contrast and light of crops change.")
 @knob("--invert", type=float, help="Share of crops that change dark for bright.")
 @knob("--val", type=float, help="Share of the pairs that is held out to choose by; from 1 on, how many.")

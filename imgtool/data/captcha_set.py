@@ -17,7 +17,7 @@ from imgtool.data.captcha_shards import LABELS, TABLE, parsed_json
 from imgtool.errors import BadImage, DataError
 from imgtool.files import printable
 from imgtool.imaging.io import read_picture
-from imgtool.imaging.picture import Picture, to_8_bits
+from imgtool.imaging.picture import on_white
 
 Pixels = NDArray[np.uint8]
 
@@ -107,24 +107,14 @@ def _reader(place: Path, record: Mapping[str, Any], where: str) -> Callable[[], 
             if "row" in record:
                 return _row(place, int(record["row"]))
             if "member" in record:
-                return _on_white(read_picture(io.BytesIO(_member(place, str(record["member"]))), name=where))
-            return _on_white(read_picture(place))
+                return on_white(read_picture(io.BytesIO(_member(place, str(record["member"]))), name=where))
+            return on_white(read_picture(place))
         except BadImage as error:
             raise DataError(f"{where}: {error.message}") from error
         except (OSError, ValueError, LookupError, TypeError, RecursionError, tarfile.TarError) as error:
             raise DataError(f"{where}: {printable(place)} cannot be read: {error}") from error
 
     return read
-
-
-def _on_white(picture: Picture) -> Pixels:
-    """(H, W, 3) bytes, what is transparent on white."""
-    pixels = to_8_bits(picture.pixels)
-    if picture.alpha is None:
-        return np.ascontiguousarray(pixels)
-    share = to_8_bits(picture.alpha)[..., None].astype(np.float32) / 255
-    laid: Pixels = np.rint(pixels * share + 255 * (1 - share)).astype(np.uint8)
-    return laid
 
 
 def _row(place: Path, row: int) -> Pixels:

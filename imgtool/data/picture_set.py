@@ -17,7 +17,7 @@ from PIL import Image
 from imgtool.errors import BadImage, DataError
 from imgtool.files import printable
 from imgtool.imaging.io import read_picture
-from imgtool.imaging.picture import Picture, to_8_bits
+from imgtool.imaging.picture import Picture, on_white
 
 Pixels = NDArray[np.uint8]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".avif")
@@ -171,10 +171,7 @@ def _member_reader(read: Callable[[], bytes], name: str) -> Callable[[], Picture
 
 def _square(picture: Picture, size: int, fit: str) -> Pixels:
     """(S, S, 1) for grey, else (S, S, 3)."""
-    pixels = to_8_bits(picture.pixels)
-    if picture.alpha is not None:
-        alpha = to_8_bits(picture.alpha)[..., None].astype(np.float32) / 255
-        pixels = np.rint(pixels * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    pixels = on_white(picture)
     gray = picture.is_gray or bool((pixels[..., :1] == pixels).all())
     return fitted(pixels[..., :1] if gray else pixels, size, fit)
 

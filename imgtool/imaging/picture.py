@@ -76,3 +76,13 @@ def to_8_bits(samples: NDArray[Any]) -> NDArray[np.uint8]:
 def to_16_bits(samples: NDArray[Any]) -> NDArray[np.uint16]:
     """Samples of 8 or 16 bits as 16 bits: 255 becomes 65535."""
     return samples if samples.dtype == np.uint16 else samples.astype(np.uint16) * np.uint16(257)
+
+
+def on_white(picture: Picture) -> NDArray[np.uint8]:
+    """A picture in 8 bits, (H, W, 3), with what is transparent laid on white."""
+    pixels = to_8_bits(picture.pixels)
+    if picture.alpha is None:
+        return pixels
+    share = to_8_bits(picture.alpha)[..., None].astype(np.float32) / 255
+    laid: NDArray[np.uint8] = np.rint(pixels * share + 255 * (1 - share)).astype(np.uint8)
+    return laid

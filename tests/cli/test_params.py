@@ -1,7 +1,7 @@
 import click
 import pytest
 
-from imgtool.cli import params
+from imgtool.cli import params, value_types
 from imgtool.cli.batch import FORMATS
 from imgtool.options.segment import TrainSegmentOptions
 
@@ -10,24 +10,24 @@ from imgtool.options.segment import TrainSegmentOptions
     ("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1.5h", 5400), (" 2 S", 2), (30, 30)]
 )
 def test_seconds(text, seconds):
-    assert params.Seconds().convert(text, None, None) == seconds
+    assert value_types.Seconds().convert(text, None, None) == seconds
 
 
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        (params.Seconds(), "soon"),
-        (params.Seconds(), "m"),
-        (params.Seconds(), ""),
-        *((params.Seconds(), text) for text in ("nan", "inf", "-1", "-1m", "nans")),
-        *((params.Share(), text) for text in ("nan", "1.1", "-0.1", "half")),
-        (params.Numbers(), "1,"),
-        (params.Numbers(), "1.5"),
-        (params.Weighted(), "conv1_1:much"),
-        (params.Device(), "cuda:"),
-        (params.Device(), "cpu:1"),
-        (params.Device(), "cuda:²"),
-        (params.Device(), "gpu"),
+        (value_types.Seconds(), "soon"),
+        (value_types.Seconds(), "m"),
+        (value_types.Seconds(), ""),
+        *((value_types.Seconds(), text) for text in ("nan", "inf", "-1", "-1m", "nans")),
+        *((value_types.Share(), text) for text in ("nan", "1.1", "-0.1", "half")),
+        (value_types.Numbers(), "1,"),
+        (value_types.Numbers(), "1.5"),
+        (value_types.Weighted(), "conv1_1:much"),
+        (value_types.Device(), "cuda:"),
+        (value_types.Device(), "cpu:1"),
+        (value_types.Device(), "cuda:²"),
+        (value_types.Device(), "gpu"),
     ],
 )
 def test_nonsense(kind, text):
@@ -36,9 +36,9 @@ def test_nonsense(kind, text):
 
 
 def test_numbers_and_weights():
-    assert params.Numbers().convert("1,20", None, None) == (1, 20)
-    assert params.Weighted().convert("a, b:0.5", None, None) == {"a": 1, "b": 0.5}
-    assert params.Device().convert("cuda:01", None, None) == "cuda:1"
+    assert value_types.Numbers().convert("1,20", None, None) == (1, 20)
+    assert value_types.Weighted().convert("a, b:0.5", None, None) == {"a": 1, "b": 0.5}
+    assert value_types.Device().convert("cuda:01", None, None) == "cuda:1"
 
 
 def test_a_recipe_sets_only_how_a_picture_is_made():
