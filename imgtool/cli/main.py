@@ -34,6 +34,7 @@ COMMANDS = {
     "captcha-audit": "imgtool.cli.captcha_audit:captcha_audit_command",
     "train-gan": "imgtool.cli.train_gan:train_gan_command",
     "sample-gan": "imgtool.cli.sample_gan:sample_gan_command",
+    "train-features": "imgtool.cli.train_features:train_features_command",
     "score": "imgtool.cli.score:score_group",
     "weights": "imgtool.cli.weights:weights_group",
     "inspect": "imgtool.cli.recipes:inspect_command",

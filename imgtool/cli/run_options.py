@@ -8,7 +8,14 @@ import click
 
 from imgtool.cli import params, value_types
 
-MACHINE = ("device", "precision", "threads", "score_every", "save_every")  # how a run is worked on
+MACHINE = (
+    "device",
+    "precision",
+    "threads",
+    "score_every",
+    "sample_every",
+    "save_every",
+)  # how a run is worked on
 LATER = ("steps", "time")  # when it ends
 
 place = params.together(

@@ -6,40 +6,87 @@ from typing import Any
 import click
 
 from imgtool.cli import params, value_types
-from imgtool.options.gan import SampleGanOptions
+from imgtool.options.gan import GAN_FITS, GAN_WEIGHTS, SampleGanOptions
 
 SAMPLES = SampleGanOptions()
 
 
-@click.command("sample-gan", short_help="Draw pictures from a trained generator.")
-@click.argument("run", metavar="RUN", type=click.Path())
-@params.knob(SAMPLES, "--count", type=int, help="How many.")
+@click.command(
+    "sample-gan",
+    cls=params.Repeatable,
+    files={"weights": GAN_WEIGHTS},
+    extras=("nearest", "fit", "features"),
+    short_help="Draw pictures from a trained generator.",
+)
+@click.argument("run", metavar="[RUN]", type=click.Path(), required=False)
+@click.option(
+    "--weights",
+    metavar="NAME|RUN|FILE",
+    default=GAN_WEIGHTS[0],
+    show_default=True,
+    help="The generator; RUN is short for it.",
+)
+@click.option(
+    "-n",
+    "--count",
+    type=int,
+    help=f"How many.  [default: {SAMPLES.count}; 8 with --interpolate or --nearest]",
+)
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     default="samples.png",
     show_default=True,
-    help="A picture for a grid, or a folder for single files.",
+    help="A picture for a grid, a folder for single files; .gif or .webp for a walk.",
 )
 @params.knob(SAMPLES, "--seed", type=int, help="Sample i depends on it and on i alone.")
-@params.knob(SAMPLES, "--classes", type=value_types.Numbers(int), help="Numbers of classes, in turn.")
+@params.knob(SAMPLES, "--start", type=int, help="Number of the first sample.")
+@click.option("--seeds", type=value_types.Numbers(int), help="Instead: a sample of each of these seeds.")
+@click.option("--classes", type=value_types.Numbers(int), help="Numbers of classes, in turn.  [default: all]")
 @params.knob(SAMPLES, "--truncation", type=float, help="Below 1: more alike, and cleaner.")
+@click.option(
+    "--interpolate", type=int, metavar="N", help="Walk from sample to sample in N pictures each, and back."
+)
+@click.option(
+    "--nearest",
+    metavar="DATA",
+    type=click.Path(path_type=Path),
+    help="Beside each sample show the nearest of these training pictures: a copy would be seen.",
+)
+@click.option(
+    "--fit",
+    type=click.Choice(GAN_FITS),
+    default="crop",
+    show_default=True,
+    help="Of --nearest: as in training.",
+)
+@click.option(
+    "--features",
+    metavar="NAME|RUN|FILE",
+    default="alexnet",
+    show_default=True,
+    help="Of --nearest: where pictures are compared; as in score images.",
+)
 @click.option("-f", "--force", is_flag=True, help="Replace what is there.")
 @params.compute
 @params.talk
-def sample_gan_command(run: str, output: Path, force: bool, **values: Any) -> int:
-    """Draw pictures from the generator in RUN, a training run or a file of weights.
+def sample_gan_command(run: str | None, output: Path, force: bool, **values: Any) -> int:
+    """Draw pictures from the generator in RUN, a training run; without one, from the one that ships with imgtool.
 
     \b
     Examples:
-      imgtool sample-gan runs/photos -o grid.png
-      imgtool sample-gan runs/photos --count 1000 -o many/ --seed 7
+      imgtool sample-gan -o fashion.png
+      imgtool sample-gan runs/photos -n 1000 -o many/ --seed 7
+      imgtool sample-gan runs/photos --seeds 3,14,15 --interpolate 24 -o walk.gif
+      imgtool sample-gan runs/photos --nearest photos/ -o nearest.png
     """
-    given = {
-        name: values[name] for name in ("count", "seed", "classes", "truncation") if values[name] is not None
-    }
-    options = SampleGanOptions(**given)
+    if run is not None:
+        values["weights"] = run
+    if values["count"] is None and (values["interpolate"] or values["nearest"]):
+        values["count"] = 8
+    names = ("count", "start", "seed", "seeds", "classes", "truncation", "interpolate")
+    options = SampleGanOptions(**{name: values[name] for name in names if values[name] is not None})
     from imgtool.cli.sample_gan_work import draw
 
-    return draw(run, options, output, values, force=force)
+    return draw(options, output, values, force=force)

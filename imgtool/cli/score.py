@@ -132,6 +132,13 @@ def masks_command(predicted: Path, truth: Path, output: Path | None, force: bool
     show_default=True,
     help="The middle square, or all of it.",
 )
+@click.option(
+    "--features",
+    metavar="NAME|RUN|FILE",
+    default="alexnet",
+    show_default=True,
+    help="Whose features: alexnet, or a run of train-features.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
 @click.option(
     "-o", "--output", metavar="REPORT.html", type=click.Path(path_type=Path), help="Also write a page."
@@ -144,8 +151,8 @@ def images_command(real: Path, fake: Path, output: Path | None, force: bool, **v
 
     The Fréchet distance of their features with a bootstrap interval, and the distance of two halves of REAL, which is
     as near as can be; precision (fakes that lie among real ones), recall and coverage (real ones that are reached).
-    Features are AlexNet's last (fetched once); the space is named in the result, and numbers of another, such as FID,
-    must not be compared with it.
+    Features are AlexNet's last (fetched once) unless --features names a space of your own; it is named in the result,
+    and numbers of another space, such as FID, must not be compared with it.
 
     \b
     Examples:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from imgtool.cli.console import OnProgress, console
+from imgtool.cli.picture_sources import pictures_told
 from imgtool.cli.scoring import write_report
-from imgtool.data.picture_set import PictureSet, read_picture_set
+from imgtool.data.picture_set import PictureSet
 from imgtool.errors import DataError
 from imgtool.files import printable
 from imgtool.imaging.report import Paragraph, Table
@@ -17,7 +18,7 @@ from imgtool.metrics.images import Moments, frechet_distance, frechet_interval, 
 from imgtool.runtime import processor
 from imgtool.runtime.device import select_device
 from imgtool.runtime.registry import find_weights
-from imgtool.tasks.picture_features import alexnet_space
+from imgtool.tasks.picture_features import space_of
 
 LEAST = 50  # pictures; of fewer there is nothing to tell
 
@@ -31,7 +32,7 @@ def score(real: Path, fake: Path, *, output: Path | None, values: Mapping[str, A
     processor.prepare(values["threads"])
     device = select_device(values["device"], values["precision"])
     sets = [_read(path, values) for path in (real, fake)]
-    space = alexnet_space(find_weights("alexnet"), device)
+    space = space_of(find_weights(values["features"]), device)
     features = []
     with console.progress("Looking") as on_progress:
         for path, found in zip((real, fake), sets, strict=True):
@@ -65,18 +66,9 @@ def _words(told: Mapping[str, Any]) -> str:
 
 
 def _read(path: Path, values: Mapping[str, Any]) -> PictureSet:
-    with console.progress("Reading") as on_progress:
-        shown = printable(path)
-        found = read_picture_set(
-            path,
-            size=values["size"],
-            fit=values["fit"],
-            on_picture=lambda done, count: on_progress(done, count, shown),
-        )
-    for left_out in found.left_out:
-        console.warn(left_out)
+    found = pictures_told(path, values["size"], values["fit"])
     if len(found.pixels) < LEAST:
-        raise DataError(f"{shown} holds {len(found.pixels)} pictures, expected at least {LEAST}")
+        raise DataError(f"{printable(path)} holds {len(found.pixels)} pictures, expected at least {LEAST}")
     return found
 
 

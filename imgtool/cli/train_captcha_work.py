@@ -47,7 +47,9 @@ def prepare(
     about |= {"alphabet": alphabet, "network": shape_of(network)}
     judge = CaptchaJudge(held_out) if len(held_out) else None
     return Work(
-        lambda run: CaptchaTrainee(examples, alphabet, options, network=network, device=device, judge=judge),
+        lambda run, ranks: CaptchaTrainee(
+            examples, alphabet, options, network=network, device=device, judge=judge
+        ),
         "share read exactly",
         about,
     )

@@ -18,6 +18,7 @@ from imgtool.imaging.picture import Picture
 from imgtool.nn.hed import HED
 from imgtool.options.edges import EdgesOptions, TrainEdgesOptions
 from imgtool.runtime.device import Device
+from imgtool.runtime.ranks import Ranks
 from imgtool.tasks.edges import edges
 from imgtool.tasks.load import load_hed
 from imgtool.tasks.train_edges import EdgesJudge, EdgesTrainee, network_to_train, shape_of
@@ -40,7 +41,7 @@ def prepare(
         load_hed(weights_told(options.teacher), device)
     console.say(f"{len(pairs)} pairs to train on, {len(held_out)} to choose by")
 
-    def trainee(run: RunFolder) -> EdgesTrainee:
+    def trainee(run: RunFolder, ranks: Ranks) -> EdgesTrainee:
         teacher = {} if options.teacher is None else _teacher_maps(run, options.teacher, pairs, device)
         judge = EdgesJudge(held_out, device)
         return EdgesTrainee(pairs, options, network=network, device=device, teacher=teacher, judge=judge)

@@ -17,7 +17,7 @@ from imgtool.options.gan import (
     GAN_RECIPES,
     TrainGanOptions,
 )
-from imgtool.runtime import processor
+from imgtool.runtime import processor, torchrun
 
 
 def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
@@ -66,10 +66,25 @@ objective = params.together(
 @knob("--steps", type=int, help="Steps in all.")
 @run_options.time
 @knob("--seed", type=int, help="Of weights, latent numbers, and the order of pictures.")
-@run_options.pace(500)
+@run_options.pace(2000)
+@click.option(
+    "--sample-every",
+    type=click.IntRange(1),
+    metavar="N",
+    default=500,
+    show_default=True,
+    help="Steps between two grids of samples, always of the same latent numbers.",
+)
+@click.option(
+    "--devices",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Processes, each on a device and on its part of every batch, as torchrun starts them.",
+)
 @params.compute
 @params.talk
-def train_gan_command(data: Path | None, output: Path, resume: bool, **values: Any) -> int:
+def train_gan_command(data: Path | None, output: Path, resume: bool, devices: int, **values: Any) -> int:
     """Train a generator on the pictures of DATA and leave it in RUN.
 
     DATA is a folder of pictures (any depth), a zip or tar of them, an IDX file as MNIST has, .npy or .npz. A sheet of
@@ -82,7 +97,10 @@ def train_gan_command(data: Path | None, output: Path, resume: bool, **values: A
       imgtool train-gan train-images-idx3-ubyte.gz -o runs/mnist --fit pad --classes
       imgtool train-gan photos/ -o runs/few --augment color,shift,cutout --size 64
       imgtool train-gan -o runs/photos --resume --steps 20000
+      imgtool train-gan photos/ -o runs/four --batch 256 --devices 4
     """
+    if devices > 1 and not torchrun.started():
+        torchrun.start(devices)
     if resume:
         anew = run_options.given_anew(click.get_current_context())
         processor.wait_passively()

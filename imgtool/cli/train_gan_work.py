@@ -4,26 +4,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from imgtool.cli.console import console
-from imgtool.cli.training import Training, Work
-from imgtool.data.picture_set import PictureSet, read_picture_set
+from imgtool.cli.picture_sources import pictures_told
+from imgtool.cli.training import Training, Work, require_same
+from imgtool.data.picture_batches import held_out
+from imgtool.data.picture_set import PictureSet
 from imgtool.errors import DataError, WeightsError
 from imgtool.nn.gan import GanShape
 from imgtool.options.gan import TrainGanOptions
 from imgtool.runtime.device import Device
+from imgtool.runtime.ranks import Ranks
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks.judge_gan import GanJudge
 from imgtool.tasks.picture_features import alexnet_space
 from imgtool.tasks.sample_gan import grid
 from imgtool.tasks.train_gan import SHOWN, GanTrainee
+from imgtool.tasks.watch_gan import CollapseWatch
 from imgtool.training.run_folder import RunFolder
 
 HELD_OUT = 0.1  # of the pictures, for scores
 MOST_HELD_OUT = 2000
 LEAST = 200  # pictures held out; of fewer no distance is worth telling
-TOLD = 5  # pictures left out that are named
 
 
 def prepare(
@@ -34,26 +35,10 @@ def prepare(
     Raises:
         DataError: there are none, or they are no more those of the run.
     """
-    with console.progress("Reading") as on_progress:
-        pictures = read_picture_set(
-            data["pictures"],
-            size=options.size,
-            fit=options.fit,
-            classes=options.classes,
-            on_picture=lambda done, count: on_progress(done, count, ""),
-        )
-    for left_out in pictures.left_out[:TOLD]:
-        console.warn(left_out)
-    if pictures.left_out:
-        console.warn(f"{len(pictures.left_out)} pictures are left out")
+    pictures = pictures_told(data["pictures"], options.size, options.fit, classes=options.classes)
     shape = shape_of(options, pictures)
     about = {"pictures": len(pictures.pixels), "classes": list(pictures.classes), "shape": shape.as_dict()}
-    changed = [key for key in about if remembered.get(key, about[key]) != about[key]]
-    if changed:
-        raise DataError(
-            f"the data of the run changed: {changed[0]} were {remembered[changed[0]]}, are {about[changed[0]]}",
-            hint="the data as it was, or another -o",
-        )
+    require_same(about, remembered)
     if len(pictures.pixels) < options.batch:
         raise DataError(
             f"{len(pictures.pixels)} pictures are less than a batch of {options.batch}",
@@ -64,9 +49,11 @@ def prepare(
     console.say(f"{len(pictures.pixels)} {kind} pictures of {options.size}x{options.size}{classes}")
     train, judge = _judged(pictures, options, shape, device)
 
-    def trainee(run: RunFolder) -> GanTrainee:
+    def trainee(run: RunFolder, ranks: Ranks) -> GanTrainee:
         run.save_sample("0-pictures", grid(list(train.pixels[:SHOWN])))
-        return GanTrainee(train, options, shape=shape, device=device, judge=judge)
+        return GanTrainee(
+            train, options, shape=shape, device=device, judge=judge, ranks=ranks, on_parts=_say_parts
+        )
 
     return Work(trainee, "-distance", about)
 
@@ -88,6 +75,10 @@ def shape_of(options: TrainGanOptions, pictures: PictureSet) -> GanShape:
     )
 
 
+def _say_parts(parts: int) -> None:
+    console.warn(f"out of memory: batches are worked on in {parts} parts whose gradients are summed")
+
+
 def _judged(
     pictures: PictureSet, options: TrainGanOptions, shape: GanShape, device: Device
 ) -> tuple[PictureSet, GanJudge | None]:
@@ -101,10 +92,8 @@ def _judged(
     except WeightsError as error:
         console.warn(f"there are no scores: {error.message}")
         return pictures, None
-    order = np.random.default_rng((options.seed, 1)).permutation(len(pictures.pixels))
-    held, rest = np.sort(order[:count]), np.sort(order[count:])
-    train = PictureSet(pictures.pixels[rest], pictures.labels[rest], pictures.classes, pictures.left_out)
-    judge = GanJudge(pictures.pixels[held], train.pixels, pictures.labels[held], space, classes=shape.classes)
+    train, held = held_out(pictures, count, seed=options.seed)
+    judge = GanJudge(held.pixels, train.pixels, held.labels, space, classes=shape.classes)
     console.say(f"{count} held out; in {space.name} real pictures are {judge.floor:.2f} apart")
     return train, judge
 
@@ -114,4 +103,6 @@ TRAINING = Training(
     options=TrainGanOptions,
     prepare=prepare,
     use=("sample-gan",),
+    watch=lambda options: CollapseWatch(options.loss),
+    ranks=True,
 )

@@ -57,7 +57,9 @@ def prepare(
         if held_out
         else None
     )
-    return Work(lambda run: SegmentTrainee(examples, options, device=device, judge=judge), metric, about)
+    return Work(
+        lambda run, ranks: SegmentTrainee(examples, options, device=device, judge=judge), metric, about
+    )
 
 
 def _require_same(about: Mapping[str, Any], remembered: Mapping[str, Any]) -> None:

@@ -1,10 +1,15 @@
 """What every training command does around its task: a run folder, new or gone on with, the loop, what is said."""
 
 import shlex
-from collections.abc import Callable, Mapping
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import click
 
 from imgtool import __version__
 from imgtool.cli.console import console
@@ -12,11 +17,12 @@ from imgtool.cli.recipes import versions
 from imgtool.cli.run_options import LATER, MACHINE
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
-from imgtool.runtime import processor
+from imgtool.runtime import processor, torchrun
 from imgtool.runtime.device import Device, memory_told, seed_everything, select_device
+from imgtool.runtime.ranks import Ranks, joined
 from imgtool.runtime.registry import WeightsFile, find_weights, registry
-from imgtool.training.loop import FitResult, Limits, Trainee, fit
-from imgtool.training.run_folder import LAST, RunFolder
+from imgtool.training.loop import FitResult, Limits, Trainee, Watch, fit
+from imgtool.training.run_folder import LAST, FollowedRun, RunFolder
 
 
 @dataclass(frozen=True)
@@ -24,12 +30,12 @@ class Work:
     """All that a run stands on, checked.
 
     Attributes:
-        trainee: makes what is trained, for a run.
+        trainee: makes what is trained, for a run and the processes that train.
         metric: what its score is called.
         about: what the run shall remember besides its options.
     """
 
-    trainee: Callable[[RunFolder], Trainee]
+    trainee: Callable[[RunFolder, Ranks], Trainee]
     metric: str
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -50,6 +56,8 @@ class Training:
         use: words of the command that uses the result; the run's path comes after them.
         lasting: makes options hold in any folder.
         remark: what else is worth a word at the end, of the run; "" for nothing.
+        watch: makes what looks for signs of trouble, of the options.
+        ranks: whether several processes can train together.
     """
 
     command: str
@@ -58,6 +66,8 @@ class Training:
     use: tuple[str, ...]
     lasting: Callable[[Any], Any] = lambda options: options
     remark: Callable[[RunFolder], str] = lambda run: ""
+    watch: Callable[[Any], Watch] = lambda options: lambda told: ""
+    ranks: bool = False
 
 
 def start(
@@ -79,22 +89,26 @@ def start(
         values: the command's, by parameter name.
         alone: whether it is what the user asked for, not a part of it: then it is told how to use it or to go on.
     """
-    RunFolder.require_new(path)
     options = training.lasting(options)
     data = {name: each.absolute() for name, each in data.items()}
-    machine = {name: values[name] for name in MACHINE}
-    # What is wrong with data or weights leaves no folder behind.
-    work = _prepared(training, data, options, machine, {})
-    about = {
-        "command": training.command,
-        "imgtool": __version__,
-        "versions": versions(),
-        "data": {name: str(each) for name, each in data.items()},
-        "options": asdict(options),
-        **work.about,
-        "machine": machine,
-    }
-    return _train(training, RunFolder.new(path, about), options, machine, work, alone)
+    machine = {name: values[name] for name in MACHINE if name in values}
+    with _joined(training, options, machine) as (device, ranks):
+        if ranks.first:
+            RunFolder.require_new(path)
+        # What is wrong with data or weights leaves no folder behind.
+        work = training.prepare(data, options, device, {})
+        about = {
+            "command": training.command,
+            "imgtool": __version__,
+            "versions": versions(),
+            "data": {name: str(each) for name, each in data.items()},
+            "options": asdict(options),
+            **work.about,
+            "machine": machine,
+            "ranks": ranks.count,
+        }
+        run = RunFolder.new(path, about) if ranks.first else FollowedRun(path, about)
+        return _train(training, run, options, machine, work, ranks, alone)
 
 
 def go_on(training: Training, path: Path, anew: Mapping[str, Any], *, alone: bool = True) -> int:
@@ -111,11 +125,39 @@ def go_on(training: Training, path: Path, anew: Mapping[str, Any], *, alone: boo
     except (TypeError, LookupError, AttributeError) as error:
         raise DataError(f"{printable(path)}: its options are of another version: {error}") from error
     remembered = run.options if (path / LAST).exists() else {}
-    work = _prepared(training, data, options, machine, remembered)
-    if anew or not remembered:
-        run.options |= {"options": asdict(options), **work.about, "machine": machine}
-        run.save_options()
-    return _train(training, run, options, machine, work, alone)
+    with _joined(training, options, machine) as (device, ranks):
+        run = run if ranks.first else FollowedRun(path, run.options)
+        work = training.prepare(data, options, device, remembered)
+        if remembered.get("ranks", 1) != ranks.count and remembered:
+            console.warn(
+                f"the run had {remembered.get('ranks', 1)} processes, now {ranks.count}: alike, not the same"
+            )
+        if anew or not remembered or remembered.get("ranks", 1) != ranks.count:
+            run.options |= {
+                "options": asdict(options),
+                **work.about,
+                "machine": machine,
+                "ranks": ranks.count,
+            }
+            run.save_options()
+        return _train(training, run, options, machine, work, ranks, alone)
+
+
+def require_same(about: Mapping[str, Any], remembered: Mapping[str, Any]) -> None:
+    """Refuse to go on with other data than a run began with.
+
+    Args:
+        about: the data as it is.
+        remembered: as it was; empty where there is nothing to go on from.
+    Raises:
+        DataError: says what changed.
+    """
+    for key, now in about.items():
+        if remembered.get(key, now) != now:
+            raise DataError(
+                f"the data of the run changed: {key} were {remembered[key]}, are {now}",
+                hint="the data as it was, or another -o",
+            )
 
 
 def with_tuples(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,28 +183,39 @@ def weights_told(name: str) -> WeightsFile:
     return found
 
 
-def _prepared(
-    training: Training,
-    data: Mapping[str, Path],
-    options: Any,
-    machine: Mapping[str, Any],
-    remembered: Mapping[str, Any],
-) -> Work:
+@contextmanager
+def _joined(training: Training, options: Any, machine: Mapping[str, Any]) -> Iterator[tuple[Device, Ranks]]:
+    """The device of a run, and the processes that work on it; all but the first fall silent."""
     processor.prepare(machine["threads"])
     device = select_device(machine["device"], machine["precision"])
     if device.precision == "fp16":
         raise OptionError("precision", "fp16 loses small gradients", hint="--precision bf16 or fp32")
     seed_everything(options.seed)
-    console.detail(f"device {device.torch} in {device.precision}: {device.why}")
-    return training.prepare(data, options, device, remembered)
+    if torchrun.count() > 1 and not training.ranks:
+        raise click.UsageError(f"{training.command} trains in one process; start it without torchrun.")
+    with joined(device.torch) as ranks:
+        if not ranks.first:
+            console.quiet, console.json = True, False
+            for each in (signal.SIGINT, signal.SIGTERM):  # the first is told to end, and tells the others
+                signal.signal(each, signal.SIG_IGN)
+        if options.batch % ranks.count:
+            raise OptionError("batch", f"{options.batch} cannot be shared by {ranks.count} processes")
+        console.detail(f"device {device.torch} in {device.precision}: {device.why}")
+        yield device, ranks
 
 
 def _train(
-    training: Training, run: RunFolder, options: Any, machine: Mapping[str, Any], work: Work, alone: bool
+    training: Training,
+    run: RunFolder,
+    options: Any,
+    machine: Mapping[str, Any],
+    work: Work,
+    ranks: Ranks,
+    alone: bool,
 ) -> int:
     smaller = f"--batch {max(1, options.batch // 2)} or a smaller --crop, in a new run"
     with run.locked(), memory_told("out of memory; the last checkpoint is kept", hint=smaller):
-        result = _fitted(training.command, run, options, machine, work)
+        result = _fitted(training, run, options, machine, work, ranks)
     best = "" if result.best is None else f", best {work.metric} {result.best:.3f} on held-out pictures"
     console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
     if result.in_vain:
@@ -180,20 +233,52 @@ def _train(
     return 0
 
 
-def _fitted(command: str, run: RunFolder, options: Any, machine: Mapping[str, Any], work: Work) -> FitResult:
+def _fitted(
+    training: Training, run: RunFolder, options: Any, machine: Mapping[str, Any], work: Work, ranks: Ranks
+) -> FitResult:
     """The loop, with what it tells."""
-    trainee = work.trainee(run)
+    trainee = work.trainee(run, ranks)
     limits = Limits(
         steps=options.steps,
         time=options.time,
         score_every=machine["score_every"],
+        sample_every=machine.get("sample_every"),
         save_seconds=machine["save_every"],
         patience=getattr(options, "patience", None),
     )
-    with console.progress(command) as on_progress:
+    with console.progress(training.command) as on_progress:
+        pace = _Pace(options.batch)
 
         def on_step(step: int, progress: float, losses: Mapping[str, float]) -> None:
             words = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
-            on_progress(progress, 1.0, f"step {step}  {words}")
+            on_progress(progress, 1.0, f"step {step}  {pace(step, progress)}{words}")
 
-        return fit(trainee, limits, run=run, on_step=on_step)
+        return fit(
+            trainee,
+            limits,
+            run=run,
+            on_step=on_step,
+            watch=training.watch(options),
+            on_word=console.warn,
+            ranks=ranks,
+        )
+
+
+class _Pace:
+    """How fast a training goes, in words."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self.began: tuple[float, int, float] | None = None
+
+    def __call__(self, step: int, progress: float) -> str:
+        """Examples a second, and the time that is left; nothing at first."""
+        now = time.monotonic()
+        if self.began is None:
+            self.began = now, step, progress
+            return ""
+        since, first, start = self.began
+        if now - since < 1 or progress <= start:
+            return ""
+        left = (1 - progress) * (now - since) / (progress - start)
+        return f"{(step - first) * self.batch / (now - since):.3g}/s  {left / 60:.0f} min left  "

@@ -125,10 +125,23 @@ def _share(hits: list[Tensor]) -> float:
     return float(torch.cat(hits).float().mean())
 
 
-def nearest(queries: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(N,) which of the known features is nearest to each query."""
-    reals = torch.from_numpy(known)
-    found = [torch.cdist(rows, reals).argmin(dim=1) for rows in _chunks(torch.from_numpy(queries))]
+def nearest(
+    queries: NDArray[np.float32], known: NDArray[np.float32], *, apart: bool = False
+) -> NDArray[np.int64]:
+    """(N,) which of the known features is nearest to each query.
+
+    Args:
+        queries: (N, D).
+        known: (M, D).
+        apart: whether both are the same, and each looks for another than itself.
+    """
+    reals, found, start = torch.from_numpy(known), [], 0
+    for rows in _chunks(torch.from_numpy(queries)):
+        distances = torch.cdist(rows, reals)
+        if apart:
+            distances[torch.arange(len(rows)), torch.arange(start, start + len(rows))] = torch.inf
+        found.append(distances.argmin(dim=1))
+        start += len(rows)
     return torch.cat(found).numpy()
 
 

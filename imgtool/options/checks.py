@@ -26,6 +26,12 @@ def within(option: str, value: int, low: int, high: int) -> None:
         raise OptionError(option, f"must be from {low} to {high}, got {value}")
 
 
+def power_of_two(option: str, value: int, low: int, high: int) -> None:
+    """A power of two from `low` to `high`."""
+    if not low <= value <= high or value & (value - 1):
+        raise OptionError(option, f"must be a power of two from {low} to {high}, got {value}")
+
+
 def ends(steps: int | None, time: float | None) -> None:
     """A training has an end."""
     if steps is None and time is None:

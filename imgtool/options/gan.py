@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from imgtool.errors import OptionError
-from imgtool.options.checks import MAX_SEED, at_least, choice, ends, within
+from imgtool.options.checks import MAX_SEED, at_least, choice, ends, power_of_two, within
 
 GAN_ARCHS = ("dcgan", "resnet")
 GAN_LOSSES = ("minimax", "nonsaturating", "lsgan", "hinge", "wgan-gp")
@@ -58,8 +58,7 @@ class TrainGanOptions:
         choice("critic_norm", self.critic_norm, GAN_NORMS)
         for each in self.augment:
             choice("augment", each, GAN_AUGMENTS)
-        if self.size not in (8, 16, 32, 64, 128, 256, 512):
-            raise OptionError("size", f"must be a power of two from 8 to 512, got {self.size}")
+        power_of_two("size", self.size, 8, 512)
         ends(self.steps, self.time)
         for name, high in (("width", 1024), ("max_width", 4096), ("latent", 4096), ("batch", 4096)):
             within(name, getattr(self, name), 1, high)
@@ -98,17 +97,33 @@ GAN_RECIPES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+GAN_WEIGHTS = ("fashion",)  # ships with imgtool
+
+
 @dataclass(frozen=True, kw_only=True)
 class SampleGanOptions:
     """Knobs of `sample-gan`."""
 
     count: int = 64
+    start: int = 0  # number of the first sample
     seed: int = 0  # sample i depends on it and on i alone
+    seeds: tuple[int, ...] = ()  # instead: one sample of each, its number 0
     classes: tuple[int, ...] = ()  # that are asked for, in turn; () for all in turn
     truncation: float = 1.0  # of the latent numbers: below 1 more alike and cleaner
+    interpolate: int = 0  # pictures on the way from each sample to the next; 0 for none
 
     def __post_init__(self) -> None:
         within("count", self.count, 1, 1_000_000)
-        within("seed", self.seed, 0, MAX_SEED)
+        within("start", self.start, 0, 1 << 40)
+        within("interpolate", self.interpolate, 0, 1000)
+        for seed in (self.seed, *self.seeds):
+            within("seeds" if self.seeds else "seed", seed, 0, MAX_SEED)
         if not 0 < self.truncation <= 10:
             raise OptionError("truncation", f"must be above 0, at most 10, got {self.truncation:g}")
+
+    @property
+    def origins(self) -> list[tuple[int, int]]:
+        """Seed and number of each sample."""
+        if self.seeds:
+            return [(seed, 0) for seed in self.seeds]
+        return [(self.seed, index) for index in range(self.start, self.start + self.count)]

@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 import torch
 
 from imgtool.errors import DeviceError, OptionError
+from imgtool.runtime import torchrun
 
 Size = TypeVar("Size")
 Result = TypeVar("Result")
@@ -61,7 +62,9 @@ def select_device(name: str = "auto", precision: str = "auto", *, exact: bool = 
         raise OptionError("precision", f"no {precision!r}; choose from auto, {', '.join(DTYPES)}")
     available = list(available_devices())
     if name == "auto":
-        chosen, why = available[0], f"{available[0]} is the first of {', '.join(available)}"
+        alike = [one for one in available if one.partition(":")[0] == available[0].partition(":")[0]]
+        chosen = alike[torchrun.local_rank() % len(alike)]
+        why = f"{chosen} is the first of {', '.join(available)}"
     else:
         chosen = next((one for one in available if one.partition(":")[0] == name), name)
         why = f"{name} was asked for"

@@ -3,6 +3,8 @@
 import os
 import sys
 
+from imgtool.runtime import torchrun
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 
@@ -10,9 +12,10 @@ def prepare(threads: int | None = None) -> int:
     """Set up allocation and threads for a run; the number of threads it will use.
 
     Args:
-        threads: asked for by the user, or None for every core that this process may use.
+        threads: asked for by the user, or None for every core that this process may use, shared with those that
+            torchrun started beside it.
     """
-    count = threads or cores()
+    count = threads or max(1, cores() // torchrun.local_count())
     wait_passively()
     keep_memory()
     import torch

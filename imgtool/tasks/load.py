@@ -1,10 +1,11 @@
 """Networks by name, with their weights, on a device: where nn and runtime meet."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from imgtool.errors import OptionError, WeightsError
 from imgtool.nn.captcha_reader import CaptchaReader
@@ -17,6 +18,42 @@ from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile, registry
 from imgtool.tasks.read_captcha import Reader
 from imgtool.tasks.segment import Segmenter
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def load_described(
+    weights: WeightsFile, kind: str, build: Callable[[Mapping[str, Any]], Network]
+) -> tuple[Network, Mapping[str, Any]]:
+    """A network whose file says how it is made, and all that it says; counts that the file lacks are 0.
+
+    Args:
+        weights: a file of ours.
+        kind: of network, by which its description is called too.
+        build: makes the network of its description.
+    Raises:
+        WeightsError: the weights are of another network, or do not fit what they claim.
+    """
+    if weights.network != kind:
+        found = weights.network or "an unknown network"
+        raise WeightsError(f"{weights.name} holds {found}, expected {kind}", hint="imgtool weights list")
+    try:
+        about = json.loads(load_metadata(weights).get(kind, "{}"))
+        with torch.device("meta"):  # whatever it claims takes no memory yet
+            claimed = build(about)
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+        raise WeightsError(f"{weights.name} is no {kind}: {reason}") from error
+    tensors = load_tensors(weights)
+    counts = {
+        name: torch.zeros((), dtype=each.dtype)
+        for name, each in claimed.state_dict().items()
+        if not each.is_floating_point()
+    }
+    require_fit(claimed, {**counts, **tensors}, name=weights.name)
+    network = build(about)
+    load_into(network, {**counts, **tensors}, name=weights.name)
+    return network.requires_grad_(False).eval(), about
 
 
 def activations_name(weights: WeightsFile) -> str | None:

@@ -7,12 +7,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from imgtool.errors import WeightsError
 from imgtool.nn.alexnet import AlexNet
+from imgtool.nn.classifier import Classifier, ClassifierShape
 from imgtool.runtime.checkpoints import load_into, load_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
+from imgtool.tasks.load import load_described
 
 BATCH = 100
 
@@ -52,6 +55,46 @@ class FeatureSpace:
         """Features of images (N, C, H, W) in [0, 1]: (N, D), on the CPU."""
         features: Tensor = self.network(images)
         return features.float().cpu()
+
+
+def space_of(weights: WeightsFile, device: Device) -> FeatureSpace:
+    """The space of a network: AlexNet, or a classifier that `train-features` left.
+
+    Raises:
+        WeightsError: the weights are of another network, or do not fit.
+    """
+    return (
+        alexnet_space(weights, device) if weights.network == "alexnet" else classifier_space(weights, device)
+    )
+
+
+def classifier_space(weights: WeightsFile, device: Device) -> FeatureSpace:
+    """The space "classifier-D-HASH", whose name has its weights' hash: two trainings are two spaces.
+
+    Raises:
+        WeightsError: the weights are of another network, or do not fit.
+    """
+    network, _ = load_described(
+        weights, "classifier", lambda about: Classifier(ClassifierShape.of(about["shape"]))
+    )
+    name = f"classifier-{network.shape.features}-{weights.sha256[:8]}"
+    return FeatureSpace(name, _Inside(network).to(device.torch), device)
+
+
+class _Inside(nn.Module):
+    """The features of a classifier, of pictures of any size and of grey ones or colours."""
+
+    def __init__(self, network: Classifier) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        shape = self.network.shape
+        if image.shape[1] != shape.channels:
+            image = image.mean(dim=1, keepdim=True) if shape.channels == 1 else image.expand(-1, 3, -1, -1)
+        if image.shape[-1] != shape.size:
+            image = interpolate(image, (shape.size, shape.size), mode="bilinear", antialias=True)
+        return self.network.features(image)
 
 
 def alexnet_space(weights: WeightsFile, device: Device) -> FeatureSpace:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,42 +10,44 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imgtool.errors import OptionError, WeightsError
+from imgtool.errors import OptionError
 from imgtool.imaging.picture import Picture
 from imgtool.nn.gan import GanShape, Generator
 from imgtool.options.gan import SampleGanOptions
-from imgtool.runtime.checkpoints import load_into, load_metadata, load_tensors, packed, require_fit
+from imgtool.runtime.checkpoints import packed
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
+from imgtool.tasks.load import load_described
 
 GAP = 2  # pixels between the pictures of a grid
-BATCH = 64
+SAME = 1e-2  # radians; below, fp32 does not know the plane in which to turn
 
 
-def latents(seed: int, indices: Sequence[int], count: int, *, truncation: float = 1.0) -> Tensor:
+def latents(seed: int, indices: Sequence[int], count: int) -> Tensor:
     """Latent numbers of samples; those of sample i depend on the seed and on i alone.
 
     Args:
         seed: of all samples.
         indices: which samples.
         count: of numbers for each.
-        truncation: factor on them.
     Returns:
         (N, count), normally distributed.
     """
-    rows = [np.random.default_rng((seed, index)).standard_normal(count, np.float32) for index in indices]
-    return torch.from_numpy(np.stack(rows)) * truncation
+    return torch.cat([_latent((seed, index), count) for index in indices])
 
 
-@torch.inference_mode()
+def _latent(origin: tuple[int, int], count: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(origin).standard_normal((1, count), np.float32))
+
+
 def sample(
     generator: Generator, options: SampleGanOptions, *, device: Device, classes: int = 0
-) -> list[NDArray[np.uint8]]:
-    """Pictures, (S, S, C) each.
+) -> Iterator[NDArray[np.uint8]]:
+    """Pictures, (S, S, C) each, in turn; each is made alone, so that its bytes do not depend on the others.
 
     Args:
         generator: on its device.
-        options: see `SampleGanOptions`.
+        options: see `SampleGanOptions`; with `interpolate` the pictures of a walk that ends where it began.
         device: where it is.
         classes: how many it knows.
     Raises:
@@ -56,14 +58,41 @@ def sample(
         raise OptionError(
             "classes", f"must be from 0 to {classes - 1}" if classes else "the generator knows none"
         )
-    pictures = []
-    for start in range(0, options.count, BATCH):
-        indices = range(start, min(start + BATCH, options.count))
-        z = latents(options.seed, indices, generator.shape.latent, truncation=options.truncation)
-        labels = torch.tensor([wanted[index % len(wanted)] for index in indices]) if classes else None
-        labels = labels if labels is None else labels.to(device.torch)
-        pictures += levels_of(generator(z.to(device.torch), labels).float().cpu())
-    return pictures
+    origins = options.origins
+    points = [_latent(origin, generator.shape.latent) * options.truncation for origin in origins]
+    labels = (
+        [wanted[(options.start + index) % len(wanted)] for index in range(len(points))] if classes else None
+    )
+    return _drawn(generator, points, labels, options.interpolate, device)
+
+
+@torch.inference_mode()
+def _drawn(
+    generator: Generator, points: Sequence[Tensor], labels: Sequence[int] | None, steps: int, device: Device
+) -> Iterator[NDArray[np.uint8]]:
+    for index, point in enumerate(points):
+        label = None if labels is None else torch.tensor([labels[index]], device=device.torch)
+        for turn in range(max(1, steps)):
+            latent = between(point, points[(index + 1) % len(points)], turn / max(1, steps))
+            yield levels_of(generator(latent.to(device.torch), label).float().cpu())[0]
+
+
+def between(start: Tensor, end: Tensor, share: float) -> Tensor:
+    """Latent numbers on the great circle from one point to another, as long as they would be in a straight line.
+
+    Normal numbers in many dimensions lie near a sphere; the straight way leads through its middle, where a generator
+    has seen nothing.
+
+    Reference:
+        White 2016, Sampling generative networks, https://arxiv.org/abs/1609.04468
+    """
+    if share == 0:
+        return start
+    cosine = torch.nn.functional.cosine_similarity(start, end).clamp(-1, 1)
+    angle = torch.arccos(cosine)
+    if float(angle) < SAME or float(angle) > math.pi - SAME:
+        return torch.lerp(start, end, share)
+    return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)
 
 
 def levels_of(images: Tensor) -> list[NDArray[np.uint8]]:
@@ -77,10 +106,10 @@ def grid_of(images: Tensor) -> Picture:
     return grid(levels_of(images))
 
 
-def grid(pictures: Sequence[NDArray[np.uint8]]) -> Picture:
-    """Pictures of one size in rows, as square as can be, on white."""
+def grid(pictures: Sequence[NDArray[np.uint8]], columns: int | None = None) -> Picture:
+    """Pictures of one size in rows, as square as can be unless their number is given, on white."""
     size = pictures[0].shape[0]
-    columns = math.ceil(math.sqrt(len(pictures)))
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
     rows = math.ceil(len(pictures) / columns)
     sheet = np.full((rows * (size + GAP) - GAP, columns * (size + GAP) - GAP, 3), 255, np.uint8)
     for index, each in enumerate(pictures):
@@ -103,27 +132,17 @@ def load_generator(weights: WeightsFile, device: Device) -> tuple[Generator, tup
     Raises:
         WeightsError: the weights are of another network, or do not fit.
     """
-    if weights.network != "gan":
-        found = weights.network or "an unknown network"
-        raise WeightsError(f"{weights.name} holds {found}, expected gan", hint="imgtool weights list")
-    try:
-        about = json.loads(load_metadata(weights).get("gan", "{}"))
-        shape = GanShape.of(about["shape"])
-        names = tuple(str(name) for name in about.get("classes", ()))
-        if len(names) != shape.classes:
-            raise ValueError(f"it names {len(names)} classes of {shape.classes}")
-        with torch.device("meta"):  # whatever it claims takes no memory yet
-            claimed = Generator(shape)
-    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise WeightsError(f"{weights.name} is no generator: {reason}") from error
-    tensors = load_tensors(weights)
-    counts = {
-        name: torch.zeros((), dtype=each.dtype)
-        for name, each in claimed.state_dict().items()
-        if not each.is_floating_point()
-    }
-    require_fit(claimed, {**counts, **tensors}, name=weights.name)
-    generator = Generator(shape)
-    load_into(generator, {**counts, **tensors}, name=weights.name)
-    return generator.requires_grad_(False).eval().to(device.torch), names
+    generator, about = load_described(weights, "gan", _generator_of)
+    return generator.to(device.torch), tuple(about.get("classes", ()))
+
+
+def _generator_of(about: Mapping[str, Any]) -> Generator:
+    """The network that a file describes.
+
+    Raises:
+        ValueError, LookupError, TypeError: it describes none.
+    """
+    shape, names = GanShape.of(about["shape"]), about.get("classes", ())
+    if len(names) != shape.classes or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"it names {len(names)} classes of {shape.classes}")
+    return Generator(shape)

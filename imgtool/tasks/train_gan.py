@@ -1,6 +1,8 @@
 """One step of adversarial training, and how it is scored."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,21 +10,42 @@ import torch
 from torch import Tensor, nn
 
 from imgtool.data.differentiable import changed
+from imgtool.data.picture_batches import batch_of
 from imgtool.data.picture_set import PictureSet
 from imgtool.imaging.picture import Picture
 from imgtool.losses.adversarial import discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from imgtool.nn.gan import Discriminator, GanShape, Generator
 from imgtool.options.gan import TrainGanOptions
-from imgtool.runtime.device import Device
+from imgtool.runtime.device import Device, step_down
+from imgtool.runtime.ranks import ALONE, Ranks
 from imgtool.tasks.judge_gan import GanJudge
 from imgtool.tasks.sample_gan import grid_of, latents, model_of
 from imgtool.training.average import MovingAverage
+from imgtool.training.loop import Told
 
 SHOWN = 64  # samples of the grid that is drawn again and again
 BATCH_NORMS = (
     "batch",
     "switchable",
 )  # which see other pictures of a batch, so that real and fake ones go apart
+
+
+Losses = dict[str, Tensor]  # by name; the one called "loss" is what is minimised
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a batch: on another rank than the others, or after them because memory is short."""
+
+    index: int = 0
+    count: int = 1
+
+    def of(self, size: int) -> slice:
+        """Its places in a batch."""
+        return slice(size * self.index // self.count, size * (self.index + 1) // self.count)
+
+
+WHOLE = Part()
 
 
 class GanTrainee:
@@ -34,6 +57,8 @@ class GanTrainee:
         shape: of the networks.
         device: where they are; in bf16 features are halved by autocast, weights stay fp32.
         judge: what scores the averaged generator; None for none.
+        ranks: that train together, each on its part of every batch.
+        on_parts: told in how many parts a batch is worked on, when memory ran out.
     """
 
     def __init__(
@@ -44,6 +69,8 @@ class GanTrainee:
         shape: GanShape,
         device: Device,
         judge: GanJudge | None = None,
+        ranks: Ranks = ALONE,
+        on_parts: Callable[[int], None] = lambda parts: None,
     ) -> None:
         self.pictures, self.options, self.shape, self.device, self.judge = (
             pictures,
@@ -55,6 +82,12 @@ class GanTrainee:
         place: Any = {"device": device.torch, "memory_format": torch.channels_last}
         self.generator: Generator = Generator(shape).to(**place).train()
         self.critic: Discriminator = Discriminator(shape).to(**place).train()
+        self.ranks, self.on_parts, self.parts, self.done = ranks, on_parts, 1, 0
+        ranks.share([*self.generator.state_dict().values(), *self.critic.state_dict().values()])
+        self.generator_forward, self.critic_forward = (
+            ranks.parallel(self.generator),
+            ranks.parallel(self.critic),
+        )
         self.average = MovingAverage(self.generator, options.average)
         self.optimizer = self._adam(self.generator, options.learning_rate)
         self.critic_optimizer = self._adam(self.critic, options.learning_rate * options.critic_rate)
@@ -62,114 +95,162 @@ class GanTrainee:
     def _adam(self, network: nn.Module, rate: float) -> torch.optim.Optimizer:
         return torch.optim.Adam(network.parameters(), lr=rate, betas=self.options.betas)
 
-    def step(self, number: int, progress: float) -> dict[str, float]:
+    def step(self, number: int, progress: float) -> Told:
         """Some steps of the discriminator and one of the generator; their random numbers depend on the number."""
         told: dict[str, Tensor] = {}
         for turn in range(self.options.critic_steps):
-            count = number * self.options.critic_steps + turn
-            told |= self._critic_step(count, self._random(number, turn))
-        told |= self._generator_step(self._random(number, -1))
+            told |= self._critic_step(number, turn)
+        told |= self._generator_step(number)
+        self.ranks.share([*self.generator.buffers(), *self.critic.buffers()])
         self.average.update(self.generator, number + 1)
-        names, values = list(told), torch.stack([value.detach().float() for value in told.values()]).tolist()
-        return dict(zip(names, values, strict=True))
+        self.done = number + 1
+        return told
 
-    def _critic_step(self, count: int, random: torch.Generator) -> dict[str, Tensor]:
-        options = self.options
+    def _critic_step(self, number: int, turn: int) -> Losses:
         self.critic.requires_grad_(True)
-        real, labels = self.batch(count)
+        count = number * self.options.critic_steps + turn
+        due = self.options.loss == "wgan-gp" or count % self.options.penalty_every == 0
+        return self._descend(
+            self.critic_optimizer,
+            self.critic_forward,
+            lambda part: self._critic_losses(self.batch(count, part), due, self._random(number, turn, part)),
+        )
+
+    def _critic_losses(
+        self, batch: tuple[Tensor, Tensor | None], due: bool, random: torch.Generator
+    ) -> Losses:
+        """What the discriminator minimises, first, and what is told of it."""
+        options, (real, labels) = self.options, batch
         with torch.no_grad(), self._autocast():
-            fake = self._fakes(random, labels)
-        due = options.loss == "wgan-gp" or count % options.penalty_every == 0
+            plain = self._fakes(len(real), random, labels)
         seen = changed(real, options.augment, random).requires_grad_(due and options.r1 > 0)
-        fake = changed(fake.float(), options.augment, random)
+        fake = changed(plain.float(), options.augment, random)
         real_logits, fake_logits = self._judged(seen, fake, labels)
         loss = discriminator_loss(options.loss, real_logits, fake_logits)
         told = {
+            "loss": loss,
             "D": loss,
             "D(x)": torch.sigmoid(real_logits).mean(),
             "D(G(z))": torch.sigmoid(fake_logits).mean(),
+            "variety": _variety(plain) / _variety(real).clamp_min(1e-6),
         }
         if due and options.r1:
             told["R1"] = r1_penalty(real_logits, seen)
-            loss = loss + options.r1 * options.penalty_every * told["R1"]
+            told["loss"] = told["loss"] + options.r1 * options.penalty_every * told["R1"]
         if options.loss == "wgan-gp":
             shares = torch.rand(len(real), 1, 1, 1, generator=random, device=random.device)
             told["GP"] = gradient_penalty(
                 lambda image: self.critic(image, labels), seen.detach(), fake, shares
             )
-            loss = loss + options.gradient_penalty * told["GP"]
-        told["slope D"] = self._descend(self.critic_optimizer, loss)
+            told["loss"] = told["loss"] + options.gradient_penalty * told["GP"]
         return told
 
     def _judged(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits of both; in one pass where pictures of a batch do not see each other."""
         with self._autocast():
             if self.options.critic_norm in BATCH_NORMS or real.requires_grad:
-                return self.critic(real, labels), self.critic(fake, labels)
+                return self.critic_forward(real, labels), self.critic(fake, labels)
             both = None if labels is None else torch.cat([labels, labels])
-            real_logits, fake_logits = self.critic(torch.cat([real, fake]), both).chunk(2)
+            real_logits, fake_logits = self.critic_forward(torch.cat([real, fake]), both).chunk(2)
             return real_logits, fake_logits
 
-    def _generator_step(self, random: torch.Generator) -> dict[str, Tensor]:
+    def _generator_step(self, number: int) -> Losses:
         self.critic.requires_grad_(False)
-        labels = self._labels(random)
+        return self._descend(
+            self.optimizer,
+            self.generator_forward,
+            lambda part: self._generator_losses(self._random(number, -1, part), part),
+        )
+
+    def _generator_losses(self, random: torch.Generator, part: Part) -> Losses:
+        """What the generator minimises, first, and what is told of it."""
+        count = self.options.batch // part.count
+        labels = self._labels(count, random)
         with self._autocast():
-            fake = self._fakes(random, labels)
+            fake = self._fakes(count, random, labels, self.generator_forward)
             logits = self.critic(changed(fake, self.options.augment, random), labels)
         loss = generator_loss(self.options.loss, logits)
-        return {"G": loss, "slope G": self._descend(self.optimizer, loss)}
+        return {"loss": loss, "G": loss}
 
-    def _descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
-        """One step; the norm of the gradient."""
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        parameters = [each for group in optimizer.param_groups for each in group["params"]]
-        norms = torch._foreach_norm([each.grad for each in parameters if each.grad is not None])
+    def _descend(
+        self, optimizer: torch.optim.Optimizer, network: nn.Module, losses: Callable[[Part], Losses]
+    ) -> Losses:
+        """One step on the mean of all parts of a batch, with smaller parts when memory runs out.
+
+        Returns:
+            What `losses` tells besides its loss, and the norm of the gradient.
+        """
+
+        def run(parts: int) -> Losses:
+            optimizer.zero_grad(set_to_none=True)
+            told: list[Losses] = []
+            for index in range(parts):
+                part = Part(self.ranks.rank * parts + index, self.ranks.count * parts)
+                with self.ranks.apart(network) if index + 1 < parts else nullcontext():
+                    found = losses(part)
+                    (found.pop("loss") / parts).backward()  # type: ignore[no-untyped-call]
+                told.append({name: value.detach().float() for name, value in found.items()})
+            return {name: torch.stack([each[name] for each in told]).mean() for name in told[0]}
+
+        told = step_down(run, self._parts(), say=self._part, hint="a smaller --batch, --width or --size")
+        gradients = [each.grad for group in optimizer.param_groups for each in group["params"]]
+        norm = torch.stack(list(torch._foreach_norm([each for each in gradients if each is not None]))).norm()
         optimizer.step()
-        norm: Tensor = torch.stack(list(norms)).norm()
-        return norm
+        told = dict(zip(told, self.ranks.mean(torch.stack(list(told.values()))).unbind(), strict=True))
+        return {**told, f"slope {'D' if network is self.critic_forward else 'G'}": norm}
+
+    def _parts(self) -> list[int]:
+        """How many parts a batch may be cut into, from now on; ranks cannot change it, as others would not know."""
+        share = self.options.batch // self.ranks.count
+        more = [parts for parts in range(self.parts + 1, share + 1) if share % parts == 0]
+        return [self.parts, *more] if self.ranks.count == 1 else [self.parts]
+
+    def _part(self, parts: int) -> None:
+        self.parts = parts
+        self.on_parts(parts)
+
+    def calm(self, factor: float) -> None:
+        """Make steps smaller by a factor; optimisers remember it."""
+        for optimizer in (self.optimizer, self.critic_optimizer):
+            for group in optimizer.param_groups:
+                group["lr"] *= factor
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.torch.type, self.device.dtype, self.device.dtype != torch.float32)
 
-    def _random(self, number: int, turn: int) -> torch.Generator:
+    def _random(self, number: int, turn: int, part: Part) -> torch.Generator:
         """The random numbers of a part of a step, on the device."""
-        seed = np.random.SeedSequence((self.options.seed, number, turn + 1)).generate_state(1, np.uint64)[0]
+        seeds = (self.options.seed, number, turn + 1, *((part.index,) if part.index else ()))
+        seed = np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]
         return torch.Generator(self.device.torch).manual_seed(int(seed) >> 1)
 
-    def _fakes(self, random: torch.Generator, labels: Tensor | None) -> Tensor:
-        z = torch.randn(self.options.batch, self.shape.latent, generator=random, device=self.device.torch)
-        images: Tensor = self.generator(z, labels)
+    def _fakes(
+        self, count: int, random: torch.Generator, labels: Tensor | None, network: nn.Module | None = None
+    ) -> Tensor:
+        z = torch.randn(count, self.shape.latent, generator=random, device=self.device.torch)
+        images: Tensor = (network or self.generator)(z, labels)
         return images
 
-    def _labels(self, random: torch.Generator) -> Tensor | None:
+    def _labels(self, count: int, random: torch.Generator) -> Tensor | None:
         """Classes as often as they are in the set."""
         if not self.shape.classes:
             return None
         known = torch.from_numpy(self.pictures.labels).to(self.device.torch)
-        which = torch.randint(len(known), (self.options.batch,), generator=random, device=self.device.torch)
-        return known[which]
+        return known[torch.randint(len(known), (count,), generator=random, device=self.device.torch)]
 
-    def batch(self, number: int) -> tuple[Tensor, Tensor | None]:
-        """Real pictures of one step, (N, C, S, S) in [0, 1], and their classes."""
-        size, count = self.options.batch, len(self.pictures.pixels)
-        which: list[int] = []
-        for index in range(number * size, (number + 1) * size):
-            if not which or index % count == 0:
-                order = np.random.default_rng((self.options.seed, index // count)).permutation(count)
-            which.append(int(order[index % count]))
-        pixels = torch.from_numpy(self.pictures.pixels[which]).to(self.device.torch)
-        images = pixels.permute(0, 3, 1, 2).float() / 255
-        labels = (
-            torch.from_numpy(self.pictures.labels[which]).to(self.device.torch)
-            if self.shape.classes
-            else None
+    def batch(self, number: int, part: Part = WHOLE) -> tuple[Tensor, Tensor | None]:
+        """Real pictures of a part of a step, (N, C, S, S) in [0, 1], and their classes."""
+        options = self.options
+        images, labels = batch_of(
+            self.pictures, number, options.batch, seed=options.seed, part=part.of(options.batch)
         )
-        return images, labels
+        return images.to(self.device.torch), labels.to(self.device.torch) if self.shape.classes else None
 
     def state(self) -> dict[str, Any]:
-        """Both networks, the average, both optimisers."""
+        """Both networks, the average, both optimisers, and how a batch is cut."""
         return {
+            "done": self.done,
+            "parts": self.parts,
             "generator": self.generator.state_dict(),
             "critic": self.critic.state_dict(),
             "average": self.average.network.state_dict(),
@@ -179,6 +260,7 @@ class GanTrainee:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
+        self.done, self.parts = int(state["done"]), int(state["parts"])
         self.generator.load_state_dict(state["generator"])
         self.critic.load_state_dict(state["critic"])
         self.average.network.load_state_dict(state["average"])
@@ -197,13 +279,18 @@ class GanTrainee:
 
     @torch.inference_mode()
     def samples(self) -> Mapping[str, Picture]:
-        """A grid of the same latent numbers each time."""
+        """A grid of the same latent numbers each time, named by the steps that were done."""
         z = latents(self.options.seed, range(SHOWN), self.shape.latent).to(self.device.torch)
         labels = (
             torch.arange(SHOWN, device=self.device.torch) % self.shape.classes if self.shape.classes else None
         )
-        return {"samples": grid_of(self.averaged()(z, labels).float().cpu())}
+        return {f"step-{self.done:07d}": grid_of(self.averaged()(z, labels).float().cpu())}
 
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged generator in halves."""
         return model_of(self.averaged(), self.pictures.classes)
+
+
+def _variety(images: Tensor) -> Tensor:
+    """How much pixels differ from picture to picture: 0 where all are alike."""
+    return images.detach().float().std(dim=0).mean()

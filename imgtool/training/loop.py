@@ -8,21 +8,29 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from imgtool.errors import DataError, Diverged
 from imgtool.files import printable
 from imgtool.imaging.picture import Picture
+from imgtool.runtime.ranks import ALONE, Ranks
 from imgtool.training.report import run_report
 from imgtool.training.run_folder import BEST, LAST, RunFolder
+
+CALMED_AT_MOST = 3  # times that a run goes back and on with smaller steps
+CALMER = 0.5  # times the step that led astray
+
+# What a step tells: numbers, or tensors of one element, which are not waited for until somebody looks.
+Told = Mapping[str, float | Tensor]
 
 
 class Trainee(Protocol):
     """What is trained. Everything that changes from step to step is in its state."""
 
-    def step(self, number: int, progress: float) -> Mapping[str, float]:
+    def step(self, number: int, progress: float) -> Told:
         """Do step `number`, from 0; `progress` in [0, 1] is how much is done. Returns what the log shall tell.
 
         The data and random numbers of a step depend on the seed and its number alone, so a run that was cut off
@@ -45,6 +53,14 @@ class Trainee(Protocol):
         """The tensors that the inference command needs, and what their file says about itself."""
 
 
+@runtime_checkable
+class Calmable(Protocol):
+    """A trainee that can go on with smaller steps where it went astray; it remembers them in its state."""
+
+    def calm(self, factor: float) -> None:
+        """Make steps smaller by a factor."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """When a run ends, and how often it speaks.
@@ -54,6 +70,7 @@ class Limits:
         time: seconds in all, those before a resume included.
         log_every: steps.
         score_every: steps; the end is always scored.
+        sample_every: steps between two drawings of samples; None for each scoring.
         save_seconds: between two checkpoints.
         patience: scorings without a better one, after which the run ends; None for no such end.
     """
@@ -62,6 +79,7 @@ class Limits:
     time: float | None = None
     log_every: int = 20
     score_every: int = 1000
+    sample_every: int | None = None
     save_seconds: float = 60.0
     patience: int | None = None
 
@@ -87,53 +105,108 @@ class FitResult:
 
 # Told the number of steps done, the progress in [0, 1] and the newest losses.
 OnStep = Callable[[int, float, Mapping[str, float]], None]
+# Told newest losses, or scores, and says what is worth a word about them; "" for nothing.
+Watch = Callable[[Mapping[str, float]], str]
+# Told a word about how it goes.
+OnWord = Callable[[str], None]
 
 
-def fit(trainee: Trainee, limits: Limits, *, run: RunFolder, on_step: OnStep) -> FitResult:
+def fit(
+    trainee: Trainee,
+    limits: Limits,
+    *,
+    run: RunFolder,
+    on_step: OnStep,
+    watch: Watch = lambda told: "",
+    on_word: OnWord = lambda word: None,
+    ranks: Ranks = ALONE,
+) -> FitResult:
     """Train until the limits are reached, from the run's last checkpoint if there is one.
 
+    A trainee that can be calmed goes back to the last checkpoint when its numbers stop being finite, and on with
+    smaller steps, up to three times.
+
+    Args:
+        trainee: what is trained.
+        limits: when to end.
+        run: where it is kept; on all ranks but the first a folder that is read only.
+        on_step: told about steps.
+        watch: looks at losses and scores for signs of trouble.
+        on_word: told what it says.
+        ranks: that train together; the first decides when to end.
     Raises:
         Diverged: a loss became NaN or infinite; the last checkpoint is from before.
     """
-    return _Fit(trainee, limits, run, on_step)()
+    return _Fit(trainee, limits, run, on_step, watch, on_word, ranks)()
 
 
 class _Fit:
-    def __init__(self, trainee: Trainee, limits: Limits, run: RunFolder, on_step: OnStep) -> None:
-        self.trainee, self.limits, self.run, self.on_step = trainee, limits, run, on_step
+    def __init__(
+        self,
+        trainee: Trainee,
+        limits: Limits,
+        run: RunFolder,
+        on_step: OnStep,
+        watch: Watch,
+        on_word: OnWord,
+        ranks: Ranks,
+    ) -> None:
+        self.trainee, self.limits, self.run, self.ranks = trainee, limits, run, ranks
+        self.on_step, self.watch, self.on_word = on_step, watch, on_word
         self.done, self.before, self.best, self.worse = 0, 0.0, -math.inf, 0
         self.scored = 0  # the step of the last score
-        if saved := run.load_checkpoint(LAST):
-            try:
-                trainee.load_state(saved["trainee"])
-                self.done, self.before, self.best = saved["step"], saved["seconds"], saved["best"]
-                self.scored, self.worse = saved.get("scored", self.done), saved.get("worse", 0)
-            except (LookupError, RuntimeError, TypeError, ValueError) as error:
-                reason = (str(error) or type(error).__name__).splitlines()[0]
-                raise DataError(f"{printable(run.path / LAST)} is not of this run: {reason}") from error
-        run.forget_after(self.done)
+        self.calmed = 0  # times that it went back
+        self.told: Told = {}  # of the newest step
+        saved = self._restore()
         self.began = self.saved = time.monotonic()
+        if not saved and isinstance(trainee, Calmable):
+            self._save()  # something to go back to
 
     def __call__(self) -> FitResult:
         interrupted = None
         try:
             self._score_if_due()  # when the run was stopped while it was scored
-            while (progress := self._progress()) < 1 and not self._in_vain():
-                with _whole():
-                    losses = self.trainee.step(self.done, progress)
-                    self.done += 1
-                self._told(progress, losses)
+            while self._stepped():
+                if not self._sound():
+                    continue
                 self._score_if_due()
+                if self._due(self.limits.sample_every):
+                    self._draw()
                 if time.monotonic() - self.saved > self.limits.save_seconds:
                     self._save()
             if self.scored < self.done:
                 self._score()
         except KeyboardInterrupt as stop:
             interrupted = stop
+            self.ranks.told(1.0)  # which ends the others
         self._save()
         best = None if self.best == -math.inf else self.best
         in_vain = not interrupted and self._progress() < 1
         return FitResult(self.done, self._seconds(), best, in_vain, interrupted)
+
+    def _restore(self) -> bool:
+        """Go on from the last checkpoint, if there is one."""
+        if saved := self.run.load_checkpoint(LAST):
+            try:
+                self.trainee.load_state(saved["trainee"])
+                self.done, self.before, self.best = saved["step"], saved["seconds"], saved["best"]
+                self.scored, self.worse = saved.get("scored", self.done), saved.get("worse", 0)
+                self.calmed = saved.get("calmed", 0)
+            except (LookupError, RuntimeError, TypeError, ValueError) as error:
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                raise DataError(f"{printable(self.run.path / LAST)} is not of this run: {reason}") from error
+        self.run.forget_after(self.done)
+        return saved is not None
+
+    def _stepped(self) -> bool:
+        """Do a step, unless the end is reached; whether it was done."""
+        with _whole():
+            progress = self.ranks.told(1.0 if self._in_vain() else self._progress())
+            if progress >= 1:
+                return False
+            self.told = self.trainee.step(self.done, progress)
+            self.done += 1
+        return True
 
     def _seconds(self) -> float:
         return self.before + time.monotonic() - self.began
@@ -148,24 +221,59 @@ class _Fit:
         """Whether the score has not become better for long enough."""
         return self.limits.patience is not None and self.worse >= self.limits.patience
 
-    def _told(self, progress: float, losses: Mapping[str, float]) -> None:
-        for name, value in losses.items():
-            if not math.isfinite(value):
-                raise Diverged(
-                    f"{name} became {value} at step {self.done}; the last checkpoint is from before",
-                    hint="a new run with a smaller --learning-rate",
-                )
-        if self.done % self.limits.log_every == 0 or self.done == 1:
+    def _due(self, every: int | None) -> bool:
+        return every is not None and self.done % every == 0
+
+    def _sound(self) -> bool:
+        """Look at what the step told, where that is due; False where a NaN sent the run back.
+
+        Numbers that are on an accelerator are looked at now and then, as looking waits for all that is under way.
+        """
+        limits, logged = self.limits, self._due(self.limits.log_every) or self.done == 1
+        there = any(isinstance(value, Tensor) and value.device.type != "cpu" for value in self.told.values())
+        if there and not (logged or self._due(limits.score_every) or self._due(limits.sample_every)):
+            return True
+        losses = _numbers(self.told)
+        if wrong := next((name for name, value in losses.items() if not math.isfinite(value)), None):
+            self._go_back(f"{wrong} became {losses[wrong]} at step {self.done}")
+            return False
+        if logged:
             self.run.log({"step": self.done, "seconds": round(self._seconds(), 1), **losses})
-        self.on_step(self.done, progress, losses)
+        self._say(self.watch(losses))
+        self.on_step(self.done, self._progress(), losses)
+        return True
+
+    def _go_back(self, why: str) -> None:
+        """To the last checkpoint, and on with smaller steps.
+
+        Raises:
+            Diverged: it cannot be calmed, or was so often enough.
+        """
+        if not isinstance(self.trainee, Calmable) or self.calmed >= CALMED_AT_MOST:
+            again = f" though steps were made smaller {self.calmed} times" if self.calmed else ""
+            raise Diverged(
+                f"{why}{again}; the last checkpoint is from before",
+                hint="a new run with a smaller --learning-rate",
+            )
+        self._restore()
+        self.ranks.wait()  # all have read it before the first writes it anew
+        self.trainee.calm(CALMER)
+        self.calmed += 1
+        self._say(f"{why}: back to step {self.done}, and on with steps {CALMER:g} times as large")
+        self._save()
+
+    def _say(self, word: str) -> None:
+        if word:
+            self.run.log({"step": self.done, "seconds": round(self._seconds(), 1), "word": word})
+            self.on_word(word)
 
     def _score_if_due(self) -> None:
-        if self.scored < self.done and self.done % self.limits.score_every == 0:
+        if self.scored < self.done and self._due(self.limits.score_every):
             self._score()
 
     def _score(self) -> None:
         """Score and keep it; a signal meanwhile leaves nothing of it, so that it is done again."""
-        scores = self.trainee.score()
+        scores = self.trainee.score() if self.ranks.first else {}
         with _whole():
             self.scored = self.done
             if scores:
@@ -173,14 +281,20 @@ class _Fit:
 
     def _keep(self, scores: Mapping[str, float]) -> None:
         self.run.log({"step": self.done, "seconds": round(self._seconds(), 1), "score": dict(scores)})
-        for name, picture in self.trainee.samples().items():
-            self.run.save_sample(name, picture)
+        self._say(self.watch(scores))
+        if self.limits.sample_every is None:
+            self._draw()
         first = next(iter(scores.values()))
         self.worse += 1
         if first > self.best:
             self.best, self.worse = first, 0
             self.run.save_checkpoint(BEST, self._state())
             self.run.save_model(*self.trainee.model())
+
+    def _draw(self) -> None:
+        if self.ranks.first:
+            for name, picture in self.trainee.samples().items():
+                self.run.save_sample(name, picture)
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -189,15 +303,26 @@ class _Fit:
             "seconds": self._seconds(),
             "best": self.best,
             "worse": self.worse,
+            "calmed": self.calmed,
             "trainee": self.trainee.state(),
         }
 
     def _save(self) -> None:
+        self.saved = time.monotonic()
+        if not self.ranks.first:
+            return
         self.run.save_checkpoint(LAST, self._state())
         if self.best == -math.inf:
             self.run.save_model(*self.trainee.model())
         self.run.save_report(run_report(self.run))
         self.saved = time.monotonic()
+
+
+def _numbers(told: Told) -> dict[str, float]:
+    """What a step told as numbers, in one look at the device."""
+    tensors = {name: value.detach().float() for name, value in told.items() if isinstance(value, Tensor)}
+    looked = dict(zip(tensors, torch.stack(list(tensors.values())).tolist(), strict=True)) if tensors else {}
+    return {name: looked[name] if name in looked else float(value) for name, value in told.items()}
 
 
 @contextmanager

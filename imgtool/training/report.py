@@ -13,9 +13,10 @@ SMOOTH = 100  # points of a curve of losses, each the mean of a stretch
 def run_report(run: RunFolder) -> str:
     """The page of a run, as far as it has come."""
     history = run.history()
-    losses = [line for line in history if "score" not in line]
+    losses = [line for line in history if "score" not in line and "word" not in line]
     scores = [line for line in history if "score" in line]
     blocks: list[Block] = [Paragraph(_summary(run, history, scores))]
+    blocks += [Paragraph(f"Step {line['step']}: {line['word']}") for line in history if "word" in line]
     if losses:
         curves = {name: _means(losses, name) for name in losses[-1] if name not in NOT_CURVES}
         blocks += [Heading("Losses"), Plot(curves, "step", "loss", log_y=True)]

@@ -152,3 +152,33 @@ class RunFolder:
         """Write `report.html`."""
         with atomic_write(self.path / REPORT) as file:
             file.write(page.encode())
+
+
+class FollowedRun(RunFolder):
+    """A run of which another rank of the same training keeps the files: read here, never written."""
+
+    def save_options(self, *, overwrite: bool = True) -> None:
+        """Nothing."""
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """The other rank has the lock."""
+        yield
+
+    def log(self, fields: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def forget_after(self, step: int) -> None:
+        """Nothing."""
+
+    def save_checkpoint(self, name: str, state: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def save_model(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+        """Nothing."""
+
+    def save_sample(self, name: str, picture: Picture) -> None:
+        """Nothing."""
+
+    def save_report(self, page: str) -> None:
+        """Nothing."""

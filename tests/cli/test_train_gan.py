@@ -47,7 +47,7 @@ def test_run_is_a_folder_that_sample_gan_takes(train, imgtool, data):
     for name in ("options.json", "log.jsonl", "report.html", "model.safetensors", "samples/0-pictures.png"):
         assert (data / "run" / name).is_file(), name
     lines = [json.loads(line) for line in (data / "run/log.jsonl").read_text().splitlines()]
-    assert {"D", "G", "D(x)", "D(G(z))", "slope D", "slope G"} <= lines[0].keys()
+    assert {"D", "G", "D(x)", "D(G(z))", "slope D", "slope G", "variety"} <= lines[0].keys()
     assert imgtool("sample-gan", "run", "--count", "5", "-o", "grid.png").code == 0
     with Image.open("grid.png") as grid:
         assert grid.size == (3 * 10 - 2, 2 * 10 - 2)
@@ -124,4 +124,59 @@ def test_samples_are_kept_and_come_again(train, imgtool, data):
     assert "a.png exists" in imgtool(*draw, "-o", "a.png").error
     imgtool(*draw, "-o", "b.png")
     assert (data / "b.png").read_bytes() == before
-    assert "holds hed" in imgtool("sample-gan", "hed-lite", "-o", "c.png").error
+    assert imgtool("rerun", "a.png", "-o", "c.png").code == 0
+    assert (data / "c.png").read_bytes() == before
+    assert "holds hed" in imgtool("sample-gan", "hed-lite", "-o", "d.png").error
+
+
+def test_file_of_a_folder_is_made_again_alone(train, imgtool, data):
+    train("pictures", "-o", "run", *QUICK)
+    assert imgtool("sample-gan", "run", "-n", "5", "--seed", "4", "-o", "many").code == 0
+    assert imgtool("rerun", "many/000003.png", "-o", "again.png").code == 0
+    assert (data / "again.png").read_bytes() == (data / "many/000003.png").read_bytes()
+    assert "many/000000.png exists" in imgtool("sample-gan", "run", "-o", "many").error
+
+
+def test_walk(train, imgtool, data):
+    train("pictures", "-o", "run", *QUICK)
+    draw = ("sample-gan", "run", "--seeds", "1,2,3", "--interpolate", "4")
+    for name in ("walk.gif", "walk.webp", "walk.png"):
+        assert imgtool(*draw, "-o", name).code == 0
+        with Image.open(name) as image:
+            assert getattr(image, "n_frames", 1) == (1 if name == "walk.png" else 12)
+            assert image.size == ((4 * 10 - 2, 3 * 10 - 2) if name == "walk.png" else (8, 8))
+    assert imgtool("rerun", "walk.webp", "-o", "again.webp").code == 0
+    assert (data / "again.webp").read_bytes() == (data / "walk.webp").read_bytes()
+
+
+def test_nearest(train, imgtool, data):
+    train("pictures", "-o", "run", *QUICK)
+    imgtool("train-features", "pictures", "-o", "space", "--size", "8", "--batch", "4", "--steps", "2")
+    draw = ("sample-gan", "run", "--nearest", "pictures", "--features", "space")
+    result = imgtool(*draw, "-o", "nearest.png", "--json")
+    assert result.code == 0, result.stderr
+    assert result.records[0]["closeness"] > 0 and result.records[0]["space"].startswith("classifier-")
+    with Image.open("nearest.png") as sheet:
+        assert sheet.size == (8 * 10 - 2, 2 * 10 - 2)
+    assert "does not go with --interpolate" in imgtool(*draw, "--interpolate", "3", "-o", "x.png").error
+    assert "draws one sheet" in imgtool(*draw, "-o", "folder").error
+
+
+def test_two_processes(data):
+    """Through torchrun, as --devices starts it."""
+    command = [sys.executable, "-m", "imgtool", "train-gan", "pictures", "-o", "run", *QUICK]
+    done = subprocess.run([*command, "--devices", "2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("12 RGB pictures of 8x8") == 1
+    assert json.loads((data / "run/options.json").read_text())["ranks"] == 2
+    assert "run: 4 steps" in done.stderr
+    again = [*command[:4], "-o", "run", "--resume", "--steps", "6"]
+    done = subprocess.run(again, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "the run had 2 processes, now 1" in done.stderr
+
+
+def test_processes_that_cannot_share_a_batch(data):
+    command = [sys.executable, "-m", "imgtool", "train-gan", "pictures", "-o", "run", *QUICK]
+    done = subprocess.run([*command, "--devices", "3"], capture_output=True, text=True, check=False)
+    assert done.returncode and "4 cannot be shared by 3 processes" in done.stderr
+    assert not (data / "run").exists()

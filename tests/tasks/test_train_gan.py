@@ -6,14 +6,14 @@ import torch
 
 from imgtool.data.differentiable import changed
 from imgtool.data.picture_set import PictureSet
-from imgtool.errors import OptionError, WeightsError
+from imgtool.errors import DeviceError, OptionError, WeightsError
 from imgtool.nn.gan import GanShape
 from imgtool.options.gan import GAN_LOSSES, SampleGanOptions, TrainGanOptions
 from imgtool.runtime.checkpoints import save_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.given import given_weights
-from imgtool.tasks.sample_gan import grid, latents, load_generator, sample
-from imgtool.tasks.train_gan import GanTrainee
+from imgtool.tasks.sample_gan import between, grid, latents, load_generator, sample
+from imgtool.tasks.train_gan import GanTrainee, Part
 
 CPU = Device(torch.device("cpu"), torch.float32, "test")
 BF16 = Device(torch.device("cpu"), torch.bfloat16, "test")
@@ -44,7 +44,10 @@ def trainee_of(device=CPU, **given):
         arch=options.arch,
     )
     torch.manual_seed(options.seed)
-    return GanTrainee(pictures, options, shape=shape, device=device)
+    return GanTrainee(pictures, options, shape=shape, device=device, on_parts=told.append)
+
+
+told = []  # parts that trainees said a batch is cut into
 
 
 def saved(state):
@@ -85,6 +88,71 @@ def test_goes_on_to_the_same_bits(given, device):
         assert torch.equal(ours, theirs)
 
 
+def scarce(trainee, most):
+    """Let the discriminator have memory for so many pictures at a time."""
+    plain = trainee.critic.forward
+
+    def forward(image, labels=None):
+        if len(image) > most:
+            raise torch.OutOfMemoryError("out of memory")
+        return plain(image, labels)
+
+    trainee.critic.forward = forward
+    return trainee
+
+
+def test_short_memory_means_the_same(monkeypatch):
+    """Where nothing looks at a whole batch, gradients of its parts add up to its own."""
+    plain = {"norm": "layer", "critic_norm": "layer", "loss": "nonsaturating"}
+    whole, cut = trainee_of(**plain), scarce(trainee_of(**plain), 4)
+    same_numbers(monkeypatch)
+    told.clear()
+    for number in range(3):
+        ours, theirs = whole.step(number, 0.0), cut.step(number, 0.0)
+        torch.testing.assert_close(ours["D"], theirs["D"])
+        torch.testing.assert_close(ours["slope G"], theirs["slope G"], rtol=1e-3, atol=1e-6)
+    assert told == [2, 3] and cut.state()["parts"] == 3
+    for one, other in zip(whole.generator.parameters(), cut.generator.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
+
+
+def same_numbers(monkeypatch):
+    """Let a part of a batch have its part of the latent numbers of the whole."""
+
+    def fakes(self, count, random, labels, network=None):
+        which = random.initial_seed()
+        z = torch.randn(6, 5, generator=torch.Generator().manual_seed(which))
+        return (network or self.generator)(z[current[0].of(6)], labels)
+
+    current = []
+
+    def random(self, number, turn, part):
+        current[:] = [part]
+        return torch.Generator().manual_seed(100 * number + turn + 1)
+
+    monkeypatch.setattr(GanTrainee, "_fakes", fakes)
+    monkeypatch.setattr(GanTrainee, "_random", random)
+
+
+def test_memory_that_is_too_short_for_one_picture():
+    with pytest.raises(DeviceError, match="out of memory"):
+        scarce(trainee_of(), 0).step(0, 0.0)
+
+
+def test_parts_share_a_batch():
+    trainee = trainee_of()
+    parts = torch.cat([trainee.batch(2, Part(index, 4))[0] for index in range(4)])
+    assert torch.equal(parts, trainee.batch(2)[0])
+
+
+def test_calmer_steps_are_remembered():
+    trainee = trainee_of()
+    trainee.calm(0.5)
+    other = trainee_of()
+    other.load_state(torch.load(io.BytesIO(saved(trainee.state())), weights_only=True))
+    assert other.optimizer.param_groups[0]["lr"] == 0.5 * other.options.learning_rate
+
+
 def flat(state):
     if isinstance(state, torch.Tensor):
         return [state]
@@ -121,10 +189,10 @@ def distance(trainee):
 def test_discriminator_alone_learns_in_its_step():
     trainee = trainee_of()
     before = {name: each.clone() for name, each in trainee.generator.named_parameters()}
-    trainee._critic_step(0, trainee._random(0, 0))
+    trainee._critic_step(0, 0)
     assert all(torch.equal(each, before[name]) for name, each in trainee.generator.named_parameters())
     critic = [each.clone() for each in trainee.critic.parameters()]
-    trainee._generator_step(trainee._random(0, -1))
+    trainee._generator_step(0)
     assert all(
         torch.equal(one, other) for one, other in zip(critic, trainee.critic.parameters(), strict=True)
     )
@@ -188,17 +256,42 @@ def model(tmp_path):
 
 def test_samples_depend_on_seed_and_index_alone(model):
     generator, _ = model()
-    many = sample(generator, SampleGanOptions(count=70, seed=3), device=CPU)
-    few = sample(generator, SampleGanOptions(count=9, seed=3), device=CPU)
-    assert all(np.abs(one.astype(int) - other).max() <= 1 for one, other in zip(few, many, strict=False))
+    many = drawn(generator, count=70, seed=3)
+    few = drawn(generator, count=4, start=9, seed=3)
+    assert all(map(np.array_equal, few, many[9:13]))
     assert torch.equal(latents(3, [5], 4), latents(3, range(9), 4)[5:6])
-    assert not np.array_equal(many[0], sample(generator, SampleGanOptions(count=1, seed=4), device=CPU)[0])
+    assert not np.array_equal(many[0], drawn(generator, count=1, seed=4)[0])
+    assert all(map(np.array_equal, drawn(generator, seeds=(3, 4)), [many[0], drawn(generator, seed=4)[0]]))
+
+
+def drawn(generator, **given):
+    return list(sample(generator, SampleGanOptions(**given), device=CPU))
+
+
+def test_walk_goes_from_sample_to_sample_and_back(model):
+    generator, _ = model()
+    walk = drawn(generator, count=3, interpolate=5)
+    assert len(walk) == 15
+    assert all(map(np.array_equal, walk[::5], drawn(generator, count=3)))
+    apart = [
+        np.abs(one.astype(int) - other).mean() for one, other in zip(walk, walk[1:] + walk[:1], strict=True)
+    ]
+    assert max(apart) < 3 * np.mean(apart)
+
+
+def test_way_between_latents_keeps_their_length():
+    one, other = latents(0, [0], 400), latents(0, [1], 400)
+    half = between(one, other, 0.5)
+    assert 0.9 < float(half.norm() / (one.norm() + other.norm()) * 2) < 1.1
+    assert float(torch.lerp(one, other, 0.5).norm()) < 0.8 * float(one.norm())
+    torch.testing.assert_close(between(one, one, 0.3), one)
+    torch.testing.assert_close(between(one, -one, 0.25), 0.5 * one)
 
 
 def test_classes(model):
     generator, names = model(classes=True)
     assert names == ("lying", "upright")
-    assert len(sample(generator, SampleGanOptions(count=3, classes=(1,)), device=CPU, classes=2)) == 3
+    assert len(list(sample(generator, SampleGanOptions(count=3, classes=(1,)), device=CPU, classes=2))) == 3
     with pytest.raises(OptionError, match="must be from 0 to 1"):
         sample(generator, SampleGanOptions(classes=(2,)), device=CPU, classes=2)
 
@@ -222,7 +315,7 @@ def test_saved_generator_is_the_averaged_one(model):
         ('{"shape": {"size": 9}}', "no power of two"),
         ('{"shape": {"size": 16, "channels": 1, "latent": 5, "width": 6}}', "is missing, expected|expected"),
         ('{"shape": {"size": 8, "classes": 2}, "classes": ["a"]}', "names 1 classes of 2"),
-        ("[1]", "is no generator"),
+        ("[1]", "is no gan"),
     ],
 )
 def test_hostile_models(tmp_path, about, message):

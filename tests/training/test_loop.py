@@ -215,3 +215,64 @@ def test_a_score_that_is_no_number_is_not_better(run):
     result = fit(toy, Limits(steps=9, score_every=1, patience=2), run=run, on_step=ignore)
     assert (result.steps, result.best) == (2, None)
     assert (run.path / MODEL).is_file()
+
+
+class Wild(Toy):
+    """Goes astray at a step, unless it was calmed often enough."""
+
+    def __init__(self, step=5, cure=2):
+        super().__init__()
+        self.rate, self.wild, self.cure = 1.0, step, cure
+
+    def step(self, number, progress):
+        found = super().step(number, progress)
+        astray = number == self.wild and self.rate > 0.5**self.cure
+        return {"loss": math.nan if astray else torch.tensor(found["loss"])}
+
+    def calm(self, factor):
+        self.rate *= factor
+
+    def state(self):
+        return {**super().state(), "rate": self.rate}
+
+    def load_state(self, state):
+        super().load_state(state)
+        self.rate = state["rate"]
+
+
+def test_goes_back_and_on_with_smaller_steps(run):
+    toy, words = Wild(), []
+    result = fit(toy, Limits(steps=10, log_every=1), run=run, on_step=ignore, on_word=words.append)
+    assert result.steps == 10 and toy.rate == 0.25
+    assert len(words) == 2 and "loss became nan at step 6: back to step 0" in words[0]
+    assert toy.seen == [*range(6), *range(6), *range(10)]
+    assert run.load_checkpoint(LAST)["calmed"] == 2
+    assert [line["step"] for line in run.history() if "loss" in line] == list(range(1, 11))
+    assert "back to step 0" in (run.path / REPORT).read_text()
+
+
+def test_goes_back_three_times_at_most(run):
+    with pytest.raises(Diverged, match="made smaller 3 times"):
+        fit(Wild(cure=9), Limits(steps=10), run=run, on_step=ignore)
+    assert run.load_checkpoint(LAST)["step"] == 0
+
+
+def test_words_of_a_watch_are_told_and_kept(run):
+    words = []
+    fit(
+        Toy(),
+        Limits(steps=6, score_every=3),
+        run=run,
+        on_step=ignore,
+        watch=lambda told: "alike" if "closeness" in told else "",
+        on_word=words.append,
+    )
+    assert words == ["alike", "alike"]
+    assert [line["step"] for line in run.history() if "word" in line] == [3, 6]
+
+
+def test_samples_at_their_own_pace(run):
+    toy, drawn = Toy(), []
+    toy.samples = lambda: drawn.append(len(toy.seen)) or {}
+    fit(toy, Limits(steps=10, score_every=5, sample_every=4), run=run, on_step=ignore)
+    assert drawn == [4, 8]

@@ -1,0 +1,63 @@
+"""`imgtool train-features`: labelled pictures in, a space of features out in which sets are compared."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgtool.cli import params, run_options
+from imgtool.options.features import TrainFeaturesOptions
+from imgtool.options.gan import GAN_FITS
+from imgtool.runtime import processor
+
+OPTIONS = TrainFeaturesOptions()
+
+
+@click.command("train-features", short_help="Train features in which sets of pictures are compared.")
+@click.argument("data", type=click.Path(path_type=Path), required=False)
+@run_options.place
+@params.knob(OPTIONS, "--size", type=int, help="Side of the pictures, a power of two.")
+@params.knob(
+    OPTIONS, "--fit", type=click.Choice(GAN_FITS), help="The middle square, or all with a black border."
+)
+@params.knob(OPTIONS, "--width", type=int, help="Channels at full size; they double with each halving.")
+@params.knob(OPTIONS, "--features", type=int, help="Numbers that a picture becomes.")
+@params.knob(OPTIONS, "--learning-rate", type=float, help="The highest; it rises and falls.")
+@params.knob(OPTIONS, "--batch", type=int, help="Pictures in a step.")
+@params.knob(OPTIONS, "--steps", type=int, help="Steps in all.")
+@run_options.time
+@params.knob(OPTIONS, "--seed", type=int, help="Of weights and the order of pictures.")
+@run_options.pace(500)
+@params.compute
+@params.talk
+def train_features_command(data: Path | None, output: Path, resume: bool, **values: Any) -> int:
+    """Train a classifier on the classes of DATA; its features are a space for `score images` and `train-gan`.
+
+    DATA is what `train-gan --classes` takes: a folder with a sub-folder for each class, or a data set with labels. A
+    space that knows what the pictures show tells lost classes and wrong shapes better than one of photos does. Its
+    name has the hash of its weights, so that distances of two spaces are not mistaken for each other.
+
+    \b
+    Examples:
+      imgtool train-features train-images-idx3-ubyte.gz -o runs/space --fit pad
+      imgtool score images t10k-images-idx3-ubyte.gz samples/ --size 32 --fit pad --features runs/space
+    """
+    from imgtool.cli.training import go_on, start
+
+    processor.wait_passively()
+    if resume:
+        anew = run_options.given_anew(click.get_current_context())
+        from imgtool.cli.train_features_work import TRAINING
+
+        return go_on(TRAINING, output, anew)
+    if data is None:
+        raise click.UsageError("DATA is missing: a folder of pictures with a sub-folder for each class.")
+    known = {field.name for field in fields(TrainFeaturesOptions)}
+    given = {name: value for name, value in values.items() if name in known and value is not None}
+    if given.get("time") is not None:
+        given.setdefault("steps", None)
+    options = TrainFeaturesOptions(**given)
+    from imgtool.cli.train_features_work import TRAINING
+
+    return start(TRAINING, {"pictures": data}, output, options, values)
