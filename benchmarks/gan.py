@@ -6,10 +6,10 @@
     python benchmarks/gan.py --data … count SPACE --images 120000
     python benchmarks/gan.py --data … speed --rounds 5
 
-The textbook is PyTorch's own example (Radford et al. 2015) at 32 pixels: 64 channels, fp32, batch normalisation in both
-networks, binary cross-entropy, Adam(2e-4; 0.5, 0.999), real and generated pictures judged apart. Distances are Fréchet
-distances of 10,000 samples to the 10,000 test pictures, in the features of a classifier that `space` trains; pictures
-of 28 pixels get a black border. Times are wall time of this machine.
+The textbook is PyTorch's own example (Radford et al. 2015) at 32 pixels: 64 channels, fp32, batch normalisation
+in both networks, binary cross-entropy, Adam(2e-4; 0.5, 0.999), real and generated pictures judged apart. Distances
+are Fréchet distances of 10,000 samples to the 10,000 test pictures, in the features of a classifier that `space`
+trains; pictures of 28 pixels get a black border. Times are wall time of this machine.
 Results are printed as rows of the table in benchmarks/README.md.
 """
 
@@ -63,6 +63,7 @@ class Textbook:
         ]
 
     def step(self) -> None:
+        """Both networks once."""
         if self.seen % len(self.pixels) + BATCH > len(self.pixels) or not self.seen:
             self.order = torch.randperm(len(self.pixels))
             self.seen += -self.seen % len(self.pixels)
@@ -82,6 +83,7 @@ class Textbook:
         error.item()  # which is printed
 
     def draw(self, latent: Tensor) -> Tensor:
+        """Pictures in [0, 1]."""
         images: Tensor = self.generator(latent[..., None, None]) * 0.5 + 0.5
         return images
 
@@ -124,6 +126,7 @@ class Judge:
         self.floor = self.distance(self.space(train[: len(self.real)]))
 
     def distance(self, features: np.ndarray) -> float:
+        """To the test pictures."""
         return frechet_distance(Moments.of(self.real), Moments.of(features))
 
     @torch.inference_mode()
@@ -226,12 +229,14 @@ def _pixels(data: Path) -> Tensor:
 @click.argument("space", type=click.Path(path_type=Path))
 @click.option("--images", default=120_000, show_default=True)
 @click.option("--seed", default=0, show_default=True)
+@click.option("--batch", default=BATCH, show_default=True)
 @click.option("--more", default="", help="Further options of train-gan, in one word.")
 @click.pass_obj
-def count(data: Path, space: Path, images: int, seed: int, more: str) -> None:
+def count(data: Path, space: Path, images: int, seed: int, batch: int, more: str) -> None:
     """Distance after so many pictures, which no speed has a part in."""
     judge = Judge(data, space)
-    for place in _ours(data, "--steps", str(images // BATCH), "--seed", str(seed), *more.split()):
+    steps = ("--steps", str(images // batch), "--batch", str(batch), "--seed", str(seed))
+    for place in _ours(data, *steps, *more.split()):
         print(f"| {images} images, seed {seed} {more} | {judge.of_run(place)}; floor {judge.floor:.2f} |")
 
 

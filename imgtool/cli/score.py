@@ -137,7 +137,7 @@ def masks_command(predicted: Path, truth: Path, output: Path | None, force: bool
     metavar="NAME|RUN|FILE",
     default="alexnet",
     show_default=True,
-    help="Whose features: alexnet, or a run of train-features.",
+    help="Whose features: alexnet, a run of train-features, or the weights of FID (extra fid).",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
 @click.option(

@@ -44,6 +44,7 @@ objective = params.together(
         "--augment", type=value_types.Names(GAN_AUGMENTS), help="What the discriminator sees of few pictures."
     ),
     knob("--learning-rate", type=float, help="Of the generator."),
+    knob("--decay", type=float, help="Share of the training, at its end, over which rates fall to a tenth."),
     knob("--critic-rate", type=float, help="That of the discriminator, in learning rates."),
     knob("--betas", type=value_types.Numbers(float), help="Of Adam."),
     knob("--critic-steps", type=int, help="Of the discriminator for one of the generator."),

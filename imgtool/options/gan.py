@@ -37,6 +37,7 @@ class TrainGanOptions:
     penalty_every: int = 16  # steps; its weight grows with it; wgan-gp takes each step
     augment: tuple[str, ...] = ()  # of GAN_AUGMENTS: what the discriminator sees of every picture
     learning_rate: float = 1e-3  # of the generator
+    decay: float = 0.0  # share of the training, at its end, over which learning rates fall to a tenth
     critic_rate: float = 1.0  # learning rate of the discriminator against that of the generator
     betas: tuple[float, float] = (0.0, 0.99)  # of Adam
     critic_steps: int = 1  # of the discriminator for one of the generator
@@ -67,6 +68,8 @@ class TrainGanOptions:
         within("seed", self.seed, 0, MAX_SEED)
         for name in ("r1", "gradient_penalty", "learning_rate"):
             at_least(name, getattr(self, name), 0)
+        if not 0 <= self.decay <= 1:
+            raise OptionError("decay", f"must be from 0 to 1, got {self.decay:g}")
         if not 0 < self.critic_rate < math.inf:
             raise OptionError("critic_rate", f"must be above 0, got {self.critic_rate:g}")
         if not all(0 <= beta < 1 for beta in self.betas) or not 0 <= self.average < 1:

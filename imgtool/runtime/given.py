@@ -17,6 +17,7 @@ SIGNS = {
     "fuse.weight": ("hed", "hed"),
     "down0.first.weight": ("unet", "none"),
     "recurrent.weight_ih_l0": ("captcha-reader", "none"),
+    "Mixed_7c.branch_pool.conv.weight": ("inception", "none"),
     "conv5_4.weight": ("vgg19", "caffe"),
     "conv5_3.weight": ("vgg16", "caffe"),
 }

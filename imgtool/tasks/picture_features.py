@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from torch.nn.functional import interpolate
 from imgtool.errors import WeightsError
 from imgtool.nn.alexnet import AlexNet
 from imgtool.nn.classifier import Classifier, ClassifierShape
-from imgtool.runtime.checkpoints import load_into, load_tensors
+from imgtool.runtime.checkpoints import load_into, load_tensors, save_state
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import load_described
@@ -58,14 +60,13 @@ class FeatureSpace:
 
 
 def space_of(weights: WeightsFile, device: Device) -> FeatureSpace:
-    """The space of a network: AlexNet, or a classifier that `train-features` left.
+    """The space of a network: AlexNet, a classifier that `train-features` left, or the Inception of FID.
 
     Raises:
         WeightsError: the weights are of another network, or do not fit.
     """
-    return (
-        alexnet_space(weights, device) if weights.network == "alexnet" else classifier_space(weights, device)
-    )
+    spaces = {"alexnet": alexnet_space, "inception": inception_space}
+    return spaces.get(weights.network, classifier_space)(weights, device)
 
 
 def classifier_space(weights: WeightsFile, device: Device) -> FeatureSpace:
@@ -110,3 +111,40 @@ def alexnet_space(weights: WeightsFile, device: Device) -> FeatureSpace:
     network = AlexNet()
     load_into(network, load_tensors(weights), name=weights.name)
     return FeatureSpace("alexnet-256", network.eval().requires_grad_(False).to(device.torch), device)
+
+
+def inception_space(weights: WeightsFile, device: Device) -> FeatureSpace:
+    """The space in which a distance is FID: pool3 of the Inception network of 2015, from a file that the user has.
+
+    Raises:
+        WeightsError: the extra is missing, or the weights do not fit.
+    """
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    except ImportError as error:
+        raise WeightsError("the extra fid is not installed", hint="pip install 'imgtool[fid]'") from error
+    tensors = load_tensors(weights)
+    with TemporaryDirectory() as folder:
+        # The library would run code that a file holds: it gets a file of tensors alone.
+        clean = Path(folder) / "inception.pt"
+        save_state(clean, tensors)
+        try:
+            network = FeatureExtractorInceptionV3(
+                "inception", ["2048"], feature_extractor_weights_path=str(clean)
+            )
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise WeightsError(f"{weights.name} is no Inception of FID: {reason}") from error
+    return FeatureSpace("fid-inception-2048", _Levels(network).to(device.torch), device)
+
+
+class _Levels(nn.Module):
+    """A network that wants colours as bytes."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        features: Tensor = self.network((image.expand(-1, 3, -1, -1) * 255).round().to(torch.uint8))[0]
+        return features

@@ -22,6 +22,7 @@ from imgtool.tasks.judge_gan import GanJudge
 from imgtool.tasks.sample_gan import grid_of, latents, model_of
 from imgtool.training.average import MovingAverage
 from imgtool.training.loop import Told
+from imgtool.training.schedules import late_fall
 
 SHOWN = 64  # samples of the grid that is drawn again and again
 BATCH_NORMS = (
@@ -83,6 +84,7 @@ class GanTrainee:
         self.generator: Generator = Generator(shape).to(**place).train()
         self.critic: Discriminator = Discriminator(shape).to(**place).train()
         self.ranks, self.on_parts, self.parts, self.done = ranks, on_parts, 1, 0
+        self.calmness = 1.0  # of the learning rates, after a NaN
         ranks.share([*self.generator.state_dict().values(), *self.critic.state_dict().values()])
         self.generator_forward, self.critic_forward = (
             ranks.parallel(self.generator),
@@ -98,6 +100,7 @@ class GanTrainee:
     def step(self, number: int, progress: float) -> Told:
         """Some steps of the discriminator and one of the generator; their random numbers depend on the number."""
         told: dict[str, Tensor] = {}
+        self._pace(late_fall(progress, self.options.decay))
         for turn in range(self.options.critic_steps):
             told |= self._critic_step(number, turn)
         told |= self._generator_step(number)
@@ -210,10 +213,15 @@ class GanTrainee:
         self.on_parts(parts)
 
     def calm(self, factor: float) -> None:
-        """Make steps smaller by a factor; optimisers remember it."""
-        for optimizer in (self.optimizer, self.critic_optimizer):
+        """Make steps smaller by a factor."""
+        self.calmness *= factor
+
+    def _pace(self, factor: float) -> None:
+        """Set both learning rates, in their options' values."""
+        rate = self.options.learning_rate * self.calmness * factor
+        for optimizer, share in ((self.optimizer, 1.0), (self.critic_optimizer, self.options.critic_rate)):
             for group in optimizer.param_groups:
-                group["lr"] *= factor
+                group["lr"] = rate * share
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.torch.type, self.device.dtype, self.device.dtype != torch.float32)
@@ -251,6 +259,7 @@ class GanTrainee:
         return {
             "done": self.done,
             "parts": self.parts,
+            "calmness": self.calmness,
             "generator": self.generator.state_dict(),
             "critic": self.critic.state_dict(),
             "average": self.average.network.state_dict(),
@@ -261,6 +270,7 @@ class GanTrainee:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
         self.done, self.parts = int(state["done"]), int(state["parts"])
+        self.calmness = float(state["calmness"])
         self.generator.load_state_dict(state["generator"])
         self.critic.load_state_dict(state["critic"])
         self.average.network.load_state_dict(state["average"])

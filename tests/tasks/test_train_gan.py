@@ -150,7 +150,15 @@ def test_calmer_steps_are_remembered():
     trainee.calm(0.5)
     other = trainee_of()
     other.load_state(torch.load(io.BytesIO(saved(trainee.state())), weights_only=True))
+    other.step(0, 0.0)
     assert other.optimizer.param_groups[0]["lr"] == 0.5 * other.options.learning_rate
+
+
+def test_rates_fall_at_the_end():
+    trainee = trainee_of(decay=0.5, critic_rate=2.0)
+    for progress, expected in ((0.0, 1.0), (0.5, 1.0), (0.75, 0.55)):
+        trainee.step(0, progress)
+        assert trainee.critic_optimizer.param_groups[0]["lr"] == pytest.approx(2e-3 * expected)
 
 
 def flat(state):
