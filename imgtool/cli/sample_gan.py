@@ -43,7 +43,7 @@ SAMPLES = SampleGanOptions()
 @params.knob(SAMPLES, "--seed", type=int, help="Sample i depends on it and on i alone.")
 @params.knob(SAMPLES, "--start", type=int, help="Number of the first sample.")
 @click.option("--seeds", type=value_types.Numbers(int), help="Instead: a sample of each of these seeds.")
-@click.option("--classes", type=value_types.Numbers(int), help="Numbers of classes, in turn.  [default: all]")
+@click.option("--classes", metavar="NAME|N,…", help="Names or numbers of classes, in turn.  [default: all]")
 @params.knob(SAMPLES, "--truncation", type=float, help="Below 1: more alike, and cleaner.")
 @click.option(
     "--interpolate", type=int, metavar="N", help="Walk from sample to sample in N pictures each, and back."
@@ -77,6 +77,7 @@ def sample_gan_command(run: str | None, output: Path, force: bool, **values: Any
     \b
     Examples:
       imgtool sample-gan -o fashion.png
+      imgtool sample-gan --classes sneaker,boot -n 16 -o shoes.png
       imgtool sample-gan runs/photos -n 1000 -o many/ --seed 7
       imgtool sample-gan runs/photos --seeds 3,14,15 --interpolate 24 -o walk.gif
       imgtool sample-gan runs/photos --nearest photos/ -o nearest.png
@@ -85,7 +86,7 @@ def sample_gan_command(run: str | None, output: Path, force: bool, **values: Any
         values["weights"] = run
     if values["count"] is None and (values["interpolate"] or values["nearest"]):
         values["count"] = 8
-    names = ("count", "start", "seed", "seeds", "classes", "truncation", "interpolate")
+    names = ("count", "start", "seed", "seeds", "truncation", "interpolate")
     options = SampleGanOptions(**{name: values[name] for name in names if values[name] is not None})
     from imgtool.cli.sample_gan_work import draw
 

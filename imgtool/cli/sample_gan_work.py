@@ -24,7 +24,7 @@ from imgtool.runtime.device import Device, select_device
 from imgtool.runtime.registry import WeightsFile, find_weights
 from imgtool.tasks.nearest_pictures import nearest_pictures
 from imgtool.tasks.picture_features import space_of
-from imgtool.tasks.sample_gan import grid, load_generator, sample
+from imgtool.tasks.sample_gan import class_numbers, grid, load_generator, sample
 
 FRAME = 1 / 24  # seconds
 PAIRS = 4  # samples in a row, each beside its nearest picture
@@ -47,6 +47,7 @@ def draw(options: SampleGanOptions, output: Path, values: Mapping[str, Any], *, 
     weights = find_weights(values["weights"])
     require_same_weights(weights.name, weights.sha256)
     generator, classes = load_generator(weights, device)
+    options = replace(options, classes=class_numbers(values["classes"] or "", classes))
     pictures = sample(generator, options, device=device, classes=len(classes))
     told: dict[str, Any] = {}
     if not single:

@@ -111,7 +111,7 @@ class SampleGanOptions:
     start: int = 0  # number of the first sample
     seed: int = 0  # sample i depends on it and on i alone
     seeds: tuple[int, ...] = ()  # instead: one sample of each, its number 0
-    classes: tuple[int, ...] = ()  # that are asked for, in turn; () for all in turn
+    classes: tuple[int, ...] = ()  # numbers of those that are asked for, in turn; () for all in turn
     truncation: float = 1.0  # of the latent numbers: below 1 more alike and cleaner
     interpolate: int = 0  # pictures on the way from each sample to the next; 0 for none
 

@@ -40,6 +40,25 @@ def _latent(origin: tuple[int, int], count: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(origin).standard_normal((1, count), np.float32))
 
 
+def class_numbers(asked: str, names: Sequence[str]) -> tuple[int, ...]:
+    """The numbers of classes that are asked for by name or by number, with commas between them.
+
+    Raises:
+        OptionError: there is none of that name or number.
+    """
+    words = [word.strip() for word in asked.split(",") if word.strip()]
+    if words and not names:
+        raise OptionError("classes", "the generator knows none")
+    known = {str(number): number for number in range(len(names))} | {
+        name.lower(): number for number, name in enumerate(names)
+    }
+    for word in words:
+        if word.lower() not in known:
+            shown = ", ".join(f"{number} {name}" for number, name in enumerate(names))
+            raise OptionError("classes", f"no {word!r}; there is {shown}")
+    return tuple(known[word.lower()] for word in words)
+
+
 def sample(
     generator: Generator, options: SampleGanOptions, *, device: Device, classes: int = 0
 ) -> Iterator[NDArray[np.uint8]]:
@@ -50,14 +69,8 @@ def sample(
         options: see `SampleGanOptions`; with `interpolate` the pictures of a walk that ends where it began.
         device: where it is.
         classes: how many it knows.
-    Raises:
-        OptionError: a class that there is not.
     """
     wanted = options.classes or tuple(range(classes))
-    if any(not 0 <= each < classes for each in wanted):
-        raise OptionError(
-            "classes", f"must be from 0 to {classes - 1}" if classes else "the generator knows none"
-        )
     origins = options.origins
     points = [_latent(origin, generator.shape.latent) * options.truncation for origin in origins]
     labels = (

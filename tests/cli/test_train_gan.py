@@ -57,7 +57,13 @@ def test_classes(train, imgtool, data):
     assert "2 classes" in train("pictures", "-o", "run", "--classes", *QUICK).stderr
     assert imgtool("sample-gan", "run", "--classes", "1,0", "--count", "4", "-o", "many").code == 0
     assert len(list((data / "many").glob("*.png"))) == 4
-    assert "must be from 0 to 1" in imgtool("sample-gan", "run", "--classes", "2", "-o", "x.png").error
+    assert (
+        "no '2'; there is 0 even, 1 odd"
+        in imgtool("sample-gan", "run", "--classes", "2", "-o", "x.png").error
+    )
+    assert imgtool("sample-gan", "run", "--classes", "odd", "-n", "1", "-o", "odd.png").code == 0
+    assert imgtool("rerun", "odd.png", "-o", "again.png").code == 0
+    assert (data / "odd.png").read_bytes() == (data / "again.png").read_bytes()
 
 
 def test_killed_run_goes_on_to_the_same_bytes(data):

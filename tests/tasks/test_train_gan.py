@@ -12,7 +12,7 @@ from imgtool.options.gan import GAN_LOSSES, SampleGanOptions, TrainGanOptions
 from imgtool.runtime.checkpoints import save_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.given import given_weights
-from imgtool.tasks.sample_gan import between, grid, latents, load_generator, sample
+from imgtool.tasks.sample_gan import between, class_numbers, grid, latents, load_generator, sample
 from imgtool.tasks.train_gan import GanTrainee, Part
 
 CPU = Device(torch.device("cpu"), torch.float32, "test")
@@ -300,13 +300,11 @@ def test_classes(model):
     generator, names = model(classes=True)
     assert names == ("lying", "upright")
     assert len(list(sample(generator, SampleGanOptions(count=3, classes=(1,)), device=CPU, classes=2))) == 3
-    with pytest.raises(OptionError, match="must be from 0 to 1"):
-        sample(generator, SampleGanOptions(classes=(2,)), device=CPU, classes=2)
-
-
-def test_no_classes(model):
+    assert class_numbers("upright, 0", names) == (1, 0)
+    with pytest.raises(OptionError, match="no '2'; there is 0 lying, 1 upright"):
+        class_numbers("2", names)
     with pytest.raises(OptionError, match="knows none"):
-        sample(model()[0], SampleGanOptions(classes=(0,)), device=CPU)
+        class_numbers("0", ())
 
 
 def test_saved_generator_is_the_averaged_one(model):
