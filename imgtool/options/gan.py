@@ -31,12 +31,12 @@ class TrainGanOptions:
     squeeze: bool = False  # squeeze-and-excitation; resnet only
     norm: str = "batch"  # of GAN_NORMS, in the generator
     critic_norm: str = "spectral"  # likewise, in the discriminator
-    loss: str = "hinge"  # of GAN_LOSSES
+    loss: str = "nonsaturating"  # of GAN_LOSSES
     r1: float = 0.0  # weight of the penalty on the discriminator's slope at real pictures
     gradient_penalty: float = 10.0  # of wgan-gp
     penalty_every: int = 16  # steps; its weight grows with it; wgan-gp takes each step
     augment: tuple[str, ...] = ()  # of GAN_AUGMENTS: what the discriminator sees of every picture
-    learning_rate: float = 1e-3  # of the generator
+    learning_rate: float = 2e-3  # of the generator
     decay: float = 0.0  # share of the training, at its end, over which learning rates fall to a tenth
     critic_rate: float = 1.0  # learning rate of the discriminator against that of the generator
     betas: tuple[float, float] = (0.0, 0.99)  # of Adam
@@ -92,7 +92,6 @@ GAN_RECIPES: Mapping[str, Mapping[str, Any]] = {
     "dcgan2015": {
         "width": 64,
         "critic_norm": "batch",
-        "loss": "nonsaturating",
         "learning_rate": 2e-4,
         "betas": (0.5, 0.999),
         "average": 0.0,

@@ -158,7 +158,7 @@ def test_rates_fall_at_the_end():
     trainee = trainee_of(decay=0.5, critic_rate=2.0)
     for progress, expected in ((0.0, 1.0), (0.5, 1.0), (0.75, 0.55)):
         trainee.step(0, progress)
-        assert trainee.critic_optimizer.param_groups[0]["lr"] == pytest.approx(2e-3 * expected)
+        assert trainee.critic_optimizer.param_groups[0]["lr"] == pytest.approx(2 * trainee.options.learning_rate * expected)
 
 
 def flat(state):
