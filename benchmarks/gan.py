@@ -2,7 +2,7 @@
 
     apt-get download dataset-fashion-mnist && dpkg -x dataset-fashion-mnist_*.deb fashion
     python benchmarks/gan.py --data fashion/usr/share/datasets/fashion-mnist space -o SPACE
-    python benchmarks/gan.py --data … compare SPACE --seconds 60 --seeds 3
+    python benchmarks/gan.py --data … compare SPACE --seconds 60
     python benchmarks/gan.py --data … count SPACE --images 120000
     python benchmarks/gan.py --data … speed --rounds 5
 
@@ -13,7 +13,6 @@ trains; pictures of 28 pixels get a black border. Times are wall time of this ma
 Results are printed as rows of the table in benchmarks/README.md.
 """
 
-import json
 import statistics
 import tempfile
 import time
@@ -26,10 +25,11 @@ import torch
 from measure import IMGTOOL, ratio, run
 from torch import Tensor, nn
 
-from imgtool.data.picture_set import read_picture_set
+from imgtool.data.picture_set import PictureSet, read_picture_set
 from imgtool.metrics.images import Moments, frechet_distance, neighbourhood
 from imgtool.nn.gan import GanShape
 from imgtool.options.gan import TrainGanOptions
+from imgtool.runtime import processor
 from imgtool.runtime.device import select_device
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks.picture_features import FeatureSpace, space_of
@@ -52,9 +52,9 @@ def bench(ctx: click.Context, data: Path) -> None:
 class Textbook:
     """The loop of the tutorials."""
 
-    def __init__(self, pixels: Tensor, seed: int) -> None:
+    def __init__(self, pictures: PictureSet, seed: int) -> None:
         torch.manual_seed(seed)
-        self.pixels, self.seen = pixels, 0
+        self.pixels, self.seen = torch.from_numpy(pictures.pixels).permute(0, 3, 1, 2), 0
         self.generator, self.critic = _textbook_generator(), _textbook_critic()
         self.loss = nn.BCELoss()
         self.optimizers = [
@@ -62,7 +62,7 @@ class Textbook:
             for network in (self.critic, self.generator)
         ]
 
-    def step(self) -> None:
+    def step(self, progress: float = 0.0) -> None:
         """Both networks once."""
         if self.seen % len(self.pixels) + BATCH > len(self.pixels) or not self.seen:
             self.order = torch.randperm(len(self.pixels))
@@ -113,6 +113,25 @@ def _begin(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
+
+
+class Ours:
+    """The loop of `train-gan`, without its files."""
+
+    def __init__(self, pictures: PictureSet, seed: int, recipe: str = "default") -> None:
+        torch.manual_seed(seed)
+        options = TrainGanOptions.of_recipe(recipe, seed=seed)
+        shape = GanShape(size=SIZE, channels=1, width=options.width, critic_norm=options.critic_norm)
+        self.trainee = GanTrainee(pictures, options, shape=shape, device=select_device("cpu", "auto"))
+
+    def step(self, progress: float = 0.0) -> None:
+        """Both networks once."""
+        self.trainee.step(self.trainee.done, progress)
+
+    def draw(self, latent: Tensor) -> Tensor:
+        """Pictures in [0, 1]."""
+        images: Tensor = self.trainee.averaged()(latent)
+        return images
 
 
 class Judge:
@@ -176,53 +195,40 @@ def _ours(data: Path, *more: str) -> Iterator[Path]:
         yield place
 
 
-def _steps(place: Path) -> int:
-    lines = [json.loads(line) for line in (place / "log.jsonl").read_text().splitlines()]
-    return max(line["step"] for line in lines)
+CLOCKS = {"wall": time.monotonic, "processor": time.process_time}
 
 
 @bench.command()
 @click.argument("space", type=click.Path(path_type=Path))
 @click.option("--seconds", default=60.0, show_default=True)
 @click.option("--seeds", default=3, show_default=True)
-@click.option("--threads", type=int)
-@click.option("--more", default="", help="Further options of train-gan, in one word.")
+@click.option("--threads", type=int, help="[default: all cores]")
+@click.option("--clock", type=click.Choice(list(CLOCKS)), default="wall", show_default=True)
 @click.option("--side", type=click.Choice(["both", "ours", "textbook"]), default="both")
 @click.pass_obj
 def compare(
-    data: Path, space: Path, seconds: float, seeds: int, threads: int | None, more: str, side: str
+    data: Path, space: Path, seconds: float, seeds: int, threads: int | None, clock: str, side: str
 ) -> None:
-    """Distance after the same wall time, ours and the textbook in turns."""
+    """Distance after the same time, the textbook and ours in turns, both with our settings of memory."""
+    processor.prepare(threads)
     judge = Judge(data, space)
     print(f"| real training pictures | {judge.space.name} | {judge.floor:.2f} |", flush=True)
-    both: dict[str, list[float]] = {"ours": [], "textbook": []}
+    pictures = read_picture_set(data / TRAIN, size=SIZE, fit="pad")
+    both: dict[str, list[float]] = {"textbook": [], "ours": []}
     for seed in range(seeds):
-        if side != "ours":
-            if threads:
-                torch.set_num_threads(threads)
-            textbook, began = Textbook(_pixels(data), seed), time.monotonic()
-            while time.monotonic() - began < seconds:
-                textbook.step()
-            _told("textbook", both, textbook.seen, seconds, judge(textbook.draw))
-        if side != "textbook":
-            count = ["--threads", str(threads)] if threads else []
-            options = ["--time", f"{seconds:g}s", "--seed", str(seed), *count, *more.split()]
-            for place in _ours(data, *options):
-                _told("ours", both, _steps(place) * BATCH, seconds, judge.of_run(place))
+        for name in both if side == "both" else [side]:
+            trained = (Textbook if name == "textbook" else Ours)(pictures, seed)
+            began, done = CLOCKS[clock](), 0
+            while (spent := CLOCKS[clock]() - began) < seconds:
+                trained.step(spent / seconds)
+                done += BATCH
+            found = judge(trained.draw)
+            both[name].append(float(found.split(",")[0]))
+            print(f"| {name}, seed {seed} | {done} images, {done / seconds:.0f}/s | {found} |", flush=True)
     if side == "both":
         ratios = [slow / fast for slow, fast in zip(both["textbook"], both["ours"], strict=True)]
-        print(
-            f"| ratio of distances | **{statistics.median(ratios):.1f}x** ({min(ratios):.1f} to {max(ratios):.1f}) |"
-        )
-
-
-def _told(side: str, both: dict[str, list[float]], images: int, seconds: float, found: str) -> None:
-    both[side].append(float(found.split(",")[0]))
-    print(f"| {side} | {images} images, {images / seconds:.0f}/s | {found} |", flush=True)
-
-
-def _pixels(data: Path) -> Tensor:
-    return torch.from_numpy(read_picture_set(data / TRAIN, size=SIZE, fit="pad").pixels).permute(0, 3, 1, 2)
+        spread = f"{min(ratios):.1f} to {max(ratios):.1f}"
+        print(f"| ratio of distances | **{statistics.median(ratios):.1f}x** ({spread}) |")
 
 
 @bench.command()
@@ -246,20 +252,17 @@ def count(data: Path, space: Path, images: int, seed: int, batch: int, more: str
 @click.pass_obj
 def speed(data: Path, rounds: int, steps: int) -> None:
     """Seconds of the same number of steps on the same network: the textbook's loop and `--recipe dcgan2015`."""
+    processor.prepare()
     pictures = read_picture_set(data / TRAIN, size=SIZE, fit="pad")
-    textbook = Textbook(torch.from_numpy(pictures.pixels).permute(0, 3, 1, 2), 0)
-    shape = GanShape(size=SIZE, channels=1, width=WIDTH, critic_norm="batch")
-    ours = GanTrainee(
-        pictures, TrainGanOptions.of_recipe("dcgan2015"), shape=shape, device=select_device("cpu", "auto")
-    )
+    textbook, ours = Textbook(pictures, 0), Ours(pictures, 0, "dcgan2015")
     slow, fast = [], []
     for number in range(rounds + 1):
         began = time.perf_counter()
         for _ in range(steps):
             textbook.step()
         between = time.perf_counter()
-        for turn in range(steps):
-            ours.step(number * steps + turn, 0.0)
+        for _ in range(steps):
+            ours.step()
         if number:  # the first warms up
             slow.append(between - began)
             fast.append(time.perf_counter() - between)
