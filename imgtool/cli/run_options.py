@@ -17,6 +17,7 @@ MACHINE = (
     "save_every",
 )  # how a run is worked on
 LATER = ("steps", "time")  # when it ends
+ANEW = (*LATER, *MACHINE, "resume", "output", "devices")
 
 place = params.together(
     click.option(
@@ -73,7 +74,7 @@ def given_anew(ctx: click.Context) -> dict[str, Any]:
         raise click.UsageError(f"--resume goes on with the data of the run; leave {words} away.")
     typed = {str(option.name): option for option in params.on_command_line(ctx)}
     for name, option in typed.items():
-        if name not in (*LATER, *MACHINE, "resume", "output"):
+        if name not in ANEW:
             raise click.UsageError(
                 f"{option.opts[-1]} cannot change when a run goes on; leave it away, or begin another run "
                 "with another -o."

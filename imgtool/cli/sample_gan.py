@@ -9,6 +9,7 @@ from imgtool.cli import params, value_types
 from imgtool.options.gan import GAN_FITS, GAN_WEIGHTS, SampleGanOptions
 
 SAMPLES = SampleGanOptions()
+FEW = 8  # samples of a walk, or beside their nearest pictures
 
 
 @click.command(
@@ -30,15 +31,15 @@ SAMPLES = SampleGanOptions()
     "-n",
     "--count",
     type=int,
-    help=f"How many.  [default: {SAMPLES.count}; 8 with --interpolate or --nearest]",
+    help=f"How many.  [default: {SAMPLES.count}; {FEW} with --interpolate or --nearest]",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     default="samples.png",
     show_default=True,
-    help="A picture for a grid, a folder for single files; .gif or .webp for a walk.",
+    help="A picture for a grid, a folder for single files; .gif or .webp for a walk; - for stdout.",
 )
 @params.knob(SAMPLES, "--seed", type=int, help="Sample i depends on it and on i alone.")
 @params.knob(SAMPLES, "--start", type=int, help="Number of the first sample.")
@@ -71,7 +72,7 @@ SAMPLES = SampleGanOptions()
 @click.option("-f", "--force", is_flag=True, help="Replace what is there.")
 @params.compute
 @params.talk
-def sample_gan_command(run: str | None, output: Path, force: bool, **values: Any) -> int:
+def sample_gan_command(run: str | None, output: str, force: bool, **values: Any) -> int:
     """Draw pictures from the generator in RUN, a training run; without one, from the one that ships with imgtool.
 
     \b
@@ -84,10 +85,10 @@ def sample_gan_command(run: str | None, output: Path, force: bool, **values: Any
     """
     if run is not None:
         values["weights"] = run
-    if values["count"] is None and (values["interpolate"] or values["nearest"]):
-        values["count"] = 8
     names = ("count", "start", "seed", "seeds", "truncation", "interpolate")
-    options = SampleGanOptions(**{name: values[name] for name in names if values[name] is not None})
+    given = {name: values[name] for name in names if values[name] is not None}
+    few = {"count": FEW} if values["interpolate"] or values["nearest"] else {}
+    options = SampleGanOptions(**{**few, **given})
     from imgtool.cli.sample_gan_work import draw
 
     return draw(options, output, values, force=force)

@@ -1,5 +1,6 @@
 """What `imgtool sample-gan` does."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,143 +11,179 @@ from numpy.typing import NDArray
 
 from imgtool.cli.console import console
 from imgtool.cli.picture_sources import pictures_told
-from imgtool.cli.recipes import Ingredient, make_recipe, require_same_weights
+from imgtool.cli.recipes import Ingredient, make_recipe, require_same_weights, shown_path
+from imgtool.cli.sources import STREAM
 from imgtool.errors import DataError, OptionError, OutputError
 from imgtool.files import check_writable, printable
 from imgtool.imaging import animation
 from imgtool.imaging.encode import FORMATS
 from imgtool.imaging.io import write_picture
 from imgtool.imaging.picture import Picture
-from imgtool.nn.gan import Generator
 from imgtool.options.gan import GAN_WEIGHTS, SampleGanOptions
 from imgtool.runtime import processor
-from imgtool.runtime.device import Device, select_device
-from imgtool.runtime.registry import WeightsFile, find_weights
+from imgtool.runtime.device import select_device
+from imgtool.runtime.registry import find_weights
 from imgtool.tasks.nearest_pictures import nearest_pictures
 from imgtool.tasks.picture_features import space_of
 from imgtool.tasks.sample_gan import class_numbers, grid, load_generator, sample
+from imgtool.training.run_folder import OPTIONS
 
 FRAME = 1 / 24  # seconds
 PAIRS = 4  # samples in a row, each beside its nearest picture
 MOST_IN_GRID = 10_000
 
 
-def draw(options: SampleGanOptions, output: Path, values: Mapping[str, Any], *, force: bool) -> int:
+def draw(options: SampleGanOptions, output: str, values: Mapping[str, Any], *, force: bool) -> int:
     """Draw a grid, a walk, samples beside pictures, or single files; the exit code.
 
     Raises:
         ImgtoolError: something of it cannot be had or written.
     """
-    suffix = output.suffix[1:].lower()
-    single = suffix in FORMATS
-    _require_possible(options, output, values, single=single)
-    if single and output.exists() and not force:
-        raise OutputError(f"{printable(output)} exists", hint="--force replaces it")
-    values = {**values, "threads": processor.prepare(values["threads"])}
-    device = select_device(values["device"], values["precision"])
-    weights = find_weights(values["weights"])
-    require_same_weights(weights.name, weights.sha256)
-    generator, classes = load_generator(weights, device)
-    options = replace(options, classes=class_numbers(values["classes"] or "", classes))
-    pictures = sample(generator, options, device=device, classes=len(classes))
+    path, single = Path(output), _is_picture(output)
+    _require_possible(options, path, values, single=single, force=force)
+    samples = _Samples(options, {**values, "threads": processor.prepare(values["threads"])})
     told: dict[str, Any] = {}
     if not single:
-        count = _save_files(output, pictures, options, values, weights, device, force=force)
+        count = samples.save_files(path, force=force)
     elif values["nearest"]:
-        found = list(pictures)
-        count, told = len(found), _save_nearest(output, found, generator, device, values, force=force)
+        count, told = samples.save_nearest(path, force=force)
     else:
-        found = [_rgb(each) for each in pictures]
-        recipe = _recipe(options, values, weights, device)
-        count = len(found)
-        if suffix in animation.SUFFIXES and options.interpolate:
-            animation.write_animation(output, found, seconds=FRAME, recipe=recipe, overwrite=force)
-        else:
-            sheet = grid(found, columns=options.interpolate or None)
-            write_picture(output, sheet, recipe=recipe, overwrite=force)
-    console.record({"output": str(output), "pictures": count, "weights": weights.sha256, **told})
-    words = (
-        f"; {told['closeness']:.2f} times as far from their nearest picture as pictures are" if told else ""
-    )
-    console.say(f"{printable(output)}: {count} pictures{words}")
+        count = samples.save_one(path, force=force)
+    console.record({"output": output, "pictures": count, "weights": samples.weights.sha256, **told})
+    far = f"; {told['closeness']:.2f} times as far from their nearest picture as pictures are" if told else ""
+    console.say(f"{printable(output)}: {count} pictures{far}")
     return 0
 
 
+def _is_picture(output: str) -> bool:
+    """Whether one picture is to be written, or a folder of them.
+
+    Raises:
+        OptionError: neither.
+    """
+    suffix = Path(output).suffix[1:].lower()
+    if output == STREAM or (suffix in FORMATS and not output.endswith("/")):
+        return True
+    if suffix and not output.endswith("/") and not Path(output).is_dir():
+        raise OptionError("output", f"no format .{suffix}", hint=f"-o grid.png, or -o {output}/ for a folder")
+    return False
+
+
 def _require_possible(
-    options: SampleGanOptions, output: Path, values: Mapping[str, Any], *, single: bool
+    options: SampleGanOptions, output: Path, values: Mapping[str, Any], *, single: bool, force: bool
 ) -> None:
     count = len(options.origins) * max(1, options.interpolate)
     if single and count > MOST_IN_GRID:
         raise OptionError("count", f"{count} are too many for one picture", hint="-o FOLDER for single files")
-    if not single and (output.exists() and not output.is_dir()):
+    if not single and output.exists() and not output.is_dir():
         raise OutputError(f"{printable(output)} is a file and no picture", hint="-o FOLDER or -o grid.png")
+    if not single and (output / OPTIONS).exists():
+        raise OutputError(f"{printable(output)} is a training run", hint="another -o")
     if not single and values["nearest"]:
         raise OptionError("nearest", "draws one sheet", hint="-o nearest.png")
     if options.interpolate and values["nearest"]:
         raise OptionError("nearest", "does not go with --interpolate")
-    check_writable(output if single else output / "000000.png")
+    if options.seeds and (values["count"] is not None or values["start"] is not None):
+        raise OptionError("seeds", "tells which samples, and --count and --start do too")
+    if str(output) != STREAM:
+        if single and output.exists() and not force:
+            raise OutputError(f"{printable(output)} exists", hint="--force replaces it")
+        check_writable(output if single else output / "000000.png")
 
 
-def _recipe(
-    options: SampleGanOptions, values: Mapping[str, Any], weights: WeightsFile, device: Device
-) -> dict[str, Any]:
-    named = weights.name in GAN_WEIGHTS
-    knobs = {name: value for name, value in asdict(options).items() if value not in ((), 0) or name == "seed"}
-    machine = {"device": str(device.torch), "precision": device.precision, "threads": values["threads"]}
-    knobs |= {**machine, **({"weights": weights.name} if named else {})}
-    # A file of weights is an input with a path of its own; no folder of this machine goes into a recipe.
-    ingredients = [] if named else [Ingredient("weights", weights.path, weights.sha256)]
-    return make_recipe("sample-gan", ingredients, knobs, {weights.name if named else "given": weights.sha256})
+class _Samples:
+    """The generator, and ways to save what it draws.
 
+    Args:
+        options: without classes, which only the generator knows.
+        values: of the command.
+    """
 
-def _save_files(
-    folder: Path,
-    pictures: Iterator[NDArray[np.uint8]],
-    options: SampleGanOptions,
-    values: Mapping[str, Any],
-    weights: WeightsFile,
-    device: Device,
-    *,
-    force: bool,
-) -> int:
-    """Each sample in a file of its own, which says how it is made alone."""
-    steps = max(1, options.interpolate)
-    total = len(options.origins) * steps
-    paths = [folder / f"{options.start * steps + index:06d}.png" for index in range(total)]
-    if (there := [path for path in paths if path.exists()]) and not force:
-        raise OutputError(f"{printable(there[0])} exists", hint="--force replaces it")
-    with console.progress("Drawing") as on_progress:
-        for index, (path, pixels) in enumerate(zip(paths, pictures, strict=True)):
-            origin = options.seeds[index : index + 1]
-            alone = replace(options, start=0 if origin else options.start + index, count=1, seeds=origin)
-            recipe = None if options.interpolate else _recipe(alone, values, weights, device)
-            write_picture(path, Picture(_rgb(pixels)), recipe=recipe, overwrite=force)
-            on_progress(index + 1, total, "")
-    return total
+    def __init__(self, options: SampleGanOptions, values: Mapping[str, Any]) -> None:
+        self.values = values
+        self.device = select_device(values["device"], values["precision"])
+        self.weights = find_weights(values["weights"])
+        require_same_weights(self.weights.name, self.weights.sha256)
+        self.generator, self.classes = load_generator(self.weights, self.device)
+        self.options = replace(options, classes=class_numbers(values["classes"] or "", self.classes))
 
+    def drawn(self) -> Iterator[NDArray[np.uint8]]:
+        """The pictures in RGB."""
+        for each in sample(self.generator, self.options, device=self.device, classes=len(self.classes)):
+            yield _rgb(each)
 
-def _save_nearest(
-    output: Path,
-    samples: list[NDArray[np.uint8]],
-    generator: Generator,
-    device: Device,
-    values: Mapping[str, Any],
-    *,
-    force: bool,
-) -> dict[str, Any]:
-    """A sheet of samples, each with the nearest picture on its right; how near they are."""
-    known = pictures_told(values["nearest"], generator.shape.size, values["fit"])
-    if len(known.pixels) < 2:
-        raise DataError(f"{printable(values['nearest'])} holds one picture, expected two at least")
-    space = space_of(find_weights(values["features"]), device)
-    found = nearest_pictures(samples, known.pixels, space)
-    pairs = [
-        _rgb(each)
-        for sample, index in zip(samples, found.indices, strict=True)
-        for each in (sample, known.pixels[int(index)])
-    ]
-    write_picture(output, grid(pairs, columns=2 * min(PAIRS, len(samples))), overwrite=force)
-    return {"closeness": found.closeness, "space": space.name}
+    def save_one(self, path: Path, *, force: bool) -> int:
+        """A grid, a strip of a walk, or a film of it."""
+        found, steps, recipe = list(self.drawn()), self.options.interpolate, self.recipe(self.options)
+        if path.suffix[1:].lower() in animation.SUFFIXES and steps:
+            animation.write_animation(path, found, seconds=FRAME, recipe=recipe, overwrite=force)
+        else:
+            self._write(path, grid(found, columns=steps or None), recipe, force=force)
+        return len(found)
+
+    def save_files(self, folder: Path, *, force: bool) -> int:
+        """Each sample in a file of its own, which says how it is made alone."""
+        options, steps = self.options, max(1, self.options.interpolate)
+        total = len(options.origins) * steps
+        paths = [folder / f"{options.start * steps + index:06d}.png" for index in range(total)]
+        if (there := [path for path in paths if path.exists()]) and not force:
+            raise OutputError(f"{printable(there[0])} exists", hint="--force replaces it")
+        with console.progress("Drawing") as on_progress:
+            for index, (path, pixels) in enumerate(zip(paths, self.drawn(), strict=True)):
+                recipe = self.recipe(self._alone(index)) if steps == 1 else None
+                self._write(path, Picture(pixels), recipe, force=force)
+                on_progress(index + 1, total, "")
+        return total
+
+    def _alone(self, index: int) -> SampleGanOptions:
+        """The options that draw one of the samples."""
+        options = self.options
+        classes = options.classes or tuple(range(len(self.classes)))
+        alone = classes and (classes[(options.start + index) % len(classes)],)
+        if options.seeds:
+            return replace(options, seeds=options.seeds[index : index + 1], classes=alone)
+        return replace(options, start=options.start + index, count=1, classes=alone)
+
+    def save_nearest(self, path: Path, *, force: bool) -> tuple[int, dict[str, Any]]:
+        """A sheet of samples, each with the nearest picture on its right; how near they are."""
+        data, samples = self.values["nearest"], list(self.drawn())
+        known = pictures_told(data, self.generator.shape.size, self.values["fit"])
+        if len(known.pixels) < 2:
+            raise DataError(f"{printable(data)} holds one picture, expected two at least")
+        space = space_of(find_weights(self.values["features"]), self.device)
+        pictures = np.broadcast_to(known.pixels, (*known.pixels.shape[:3], 3)).copy()
+        found = nearest_pictures(samples, pictures, space)
+        pairs = [
+            each
+            for picture, index in zip(samples, found.indices, strict=True)
+            for each in (picture, pictures[int(index)])
+        ]
+        beside = {"nearest": shown_path(data), "fit": self.values["fit"], "features": space.name}
+        recipe = self.recipe(self.options)
+        recipe["options"] |= beside  # for inspect; a folder of pictures has no hash to be found again by
+        self._write(path, grid(pairs, columns=2 * min(PAIRS, len(samples))), recipe, force=force)
+        return len(samples), {"closeness": found.closeness, "space": space.name}
+
+    def recipe(self, options: SampleGanOptions) -> dict[str, Any]:
+        """How the result with these options is made."""
+        named = self.weights.name in GAN_WEIGHTS
+        knobs = {name: value for name, value in asdict(options).items() if value not in ((), 0)}
+        if options.seeds:
+            del knobs["count"]
+        if options.classes:
+            knobs["classes"] = ",".join(f"#{number}" for number in options.classes)
+        machine = {"device": str(self.device.torch), "precision": self.device.precision}
+        knobs |= {"seed": options.seed, **machine, "threads": self.values["threads"]}
+        knobs |= {"weights": self.weights.name} if named else {}
+        # A file of weights is an input with a path of its own; no folder of this machine goes into a recipe.
+        ingredients = [] if named else [Ingredient("weights", self.weights.path, self.weights.sha256)]
+        name = self.weights.name if named else "given"
+        return make_recipe("sample-gan", ingredients, knobs, {name: self.weights.sha256})
+
+    def _write(self, path: Path, picture: Picture, recipe: Mapping[str, Any] | None, *, force: bool) -> None:
+        target = sys.stdout.buffer if str(path) == STREAM else path
+        for note in write_picture(target, picture, recipe=recipe, overwrite=force):
+            console.warn(note)
 
 
 def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

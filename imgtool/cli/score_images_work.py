@@ -38,6 +38,11 @@ def score(real: Path, fake: Path, *, output: Path | None, values: Mapping[str, A
         for path, found in zip((real, fake), sets, strict=True):
             told_as = partial(_tell, on_progress, printable(path))
             features.append(space(found.pixels, told_as))
+    count, dimensions = min(map(len, features)), features[0].shape[1]
+    if count < dimensions:
+        console.warn(
+            f"{count} pictures are fewer than {dimensions} features: much of the distance comes from that"
+        )
     scores = _scores(*features, seed=values["seed"])
     told = {"space": space.name, "real": len(features[0]), "fake": len(features[1]), **scores}
     if console.json:
@@ -61,7 +66,7 @@ def _words(told: Mapping[str, Any]) -> str:
     around = ", ".join(f"{name} {told[name]:.3f}" for name in ("precision", "recall", "coverage"))
     return (
         f"{told['space']}: distance {told['distance']:.2f} ({low:.2f} to {high:.2f}), "
-        f"real pictures among themselves {told['floor']:.2f}; {around}"
+        f"two halves of the real pictures {told['floor']:.2f}; {around}"
     )
 
 

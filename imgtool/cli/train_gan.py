@@ -1,5 +1,6 @@
 """`imgtool train-gan`: pictures in, a run folder with a generator out."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -66,6 +67,7 @@ objective = params.together(
 @knob("--batch", type=int, help="Pictures in a step.")
 @knob("--steps", type=int, help="Steps in all.")
 @run_options.time
+@knob("--features", metavar="NAME|RUN|FILE", type=str, help="Where it is scored; as in score images.")
 @knob("--seed", type=int, help="Of weights, latent numbers, and the order of pictures.")
 @run_options.pace(2000)
 @click.option(
@@ -81,7 +83,7 @@ objective = params.together(
     type=click.IntRange(1, 1024),
     default=1,
     show_default=True,
-    help="Processes, each on a device and on its part of every batch, as torchrun starts them.",
+    help="Processes, each on a device and on its part of every batch; torchrun starts them too.",
 )
 @params.compute
 @params.talk
@@ -101,7 +103,7 @@ def train_gan_command(data: Path | None, output: Path, resume: bool, devices: in
       imgtool train-gan photos/ -o runs/four --batch 256 --devices 4
     """
     if devices > 1 and not torchrun.started():
-        torchrun.start(devices)
+        return torchrun.start(devices, sys.argv[1:])
     if resume:
         anew = run_options.given_anew(click.get_current_context())
         processor.wait_passively()
@@ -122,5 +124,9 @@ def train_gan_command(data: Path | None, output: Path, resume: bool, devices: in
 def options_of(values: dict[str, Any]) -> TrainGanOptions:
     """The task's options: those of the recipe, but for what is given."""
     known = {field.name for field in fields(TrainGanOptions)}
-    given = {name: value for name, value in values.items() if name in known and value not in (None, False)}
+    given = {
+        name: value
+        for name, value in values.items()
+        if name in known and value is not None and value is not False  # 0 is an answer
+    }
     return TrainGanOptions.of_recipe(given.pop("recipe", None) or "default", **given)

@@ -1,12 +1,13 @@
 """What `imgtool train-gan` stands on: pictures of one size, the two networks, and what judges them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from imgtool.cli.console import console
 from imgtool.cli.picture_sources import pictures_told
-from imgtool.cli.training import Training, Work, require_same
+from imgtool.cli.training import Training, Work, lasting_weights, require_same
 from imgtool.data.picture_batches import held_out
 from imgtool.data.picture_set import PictureSet
 from imgtool.errors import DataError, WeightsError
@@ -16,7 +17,7 @@ from imgtool.runtime.device import Device
 from imgtool.runtime.ranks import Ranks
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks.judge_gan import GanJudge
-from imgtool.tasks.picture_features import alexnet_space
+from imgtool.tasks.picture_features import space_of
 from imgtool.tasks.sample_gan import grid
 from imgtool.tasks.train_gan import SHOWN, GanTrainee
 from imgtool.tasks.watch_gan import CollapseWatch
@@ -88,8 +89,10 @@ def _judged(
         console.say(f"{count} pictures held out would be too few to tell a distance: it is not scored.")
         return pictures, None
     try:
-        space = alexnet_space(find_weights("alexnet"), device)
+        space = space_of(find_weights(options.features), device)
     except WeightsError as error:
+        if options.features != TrainGanOptions.features:  # which somebody asked for
+            raise
         console.warn(f"there are no scores: {error.message}")
         return pictures, None
     train, held = held_out(pictures, count, seed=options.seed)
@@ -102,6 +105,7 @@ TRAINING = Training(
     command="train-gan",
     options=TrainGanOptions,
     prepare=prepare,
+    lasting=lambda options: replace(options, features=lasting_weights(options.features)),
     use=("sample-gan",),
     watch=lambda options: CollapseWatch(options.loss),
     ranks=True,

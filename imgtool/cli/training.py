@@ -216,8 +216,16 @@ def _train(
     smaller = f"--batch {max(1, options.batch // 2)} or a smaller --crop, in a new run"
     with run.locked(), memory_told("out of memory; the last checkpoint is kept", hint=smaller):
         result = _fitted(training, run, options, machine, work, ranks)
+    if not ranks.first:
+        return 0
     best = "" if result.best is None else f", best {work.metric} {result.best:.3f} on held-out pictures"
     console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
+    told = {"output": str(run.path), "steps": result.steps, "seconds": round(result.seconds, 1)}
+    console.record({**told, "metric": work.metric, "best": result.best})
+    if result.before == result.steps and not result.interrupted:
+        console.say(
+            "It had reached its end before. To go on further: --resume with a later --steps or --time"
+        )
     if result.in_vain:
         console.say(f"It ended early: no better {work.metric} in the last {options.patience} scorings.")
     if remark := training.remark(run):
@@ -225,7 +233,8 @@ def _train(
     if result.interrupted and not alone:
         raise result.interrupted
     if result.interrupted:
-        again = shlex.join(["imgtool", training.command, "-o", str(run.path), "--resume"])
+        together = ["--devices", str(ranks.count)] if ranks.count > 1 else []
+        again = shlex.join(["imgtool", training.command, "-o", str(run.path), "--resume", *together])
         console.say(f"To go on: {again}")
         raise result.interrupted
     if alone:

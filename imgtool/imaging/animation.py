@@ -12,7 +12,7 @@ from PIL import Image
 from imgtool.errors import OutputError
 from imgtool.files import atomic_write
 from imgtool.imaging.encode import FORMATS
-from imgtool.imaging.recipes import to_json, to_xmp
+from imgtool.imaging.recipes import sidecar_path, to_json, to_xmp
 
 SUFFIXES = ("gif", "webp")
 
@@ -31,7 +31,7 @@ def write_animation(
         path: its suffix, one of `SUFFIXES`, says the format.
         frames: (H, W, 3) each, of one size.
         seconds: that a frame is shown.
-        recipe: embedded in WebP; GIF has no place for it.
+        recipe: embedded in WebP; beside a GIF, which has no place for it.
         overwrite: whether an existing file may be replaced.
     Raises:
         OutputError: the file cannot be written, or the format cannot hold the frames.
@@ -55,3 +55,6 @@ def write_animation(
         raise OutputError(f"cannot write it as {fmt.pillow}: {error}", hint="write a .png") from error
     with atomic_write(path, overwrite=overwrite) as file:
         file.write(buffer.getvalue())
+    if recipe is not None and not xmp:
+        with atomic_write(sidecar_path(path), overwrite=overwrite) as file:
+            file.write(to_json(recipe).encode() + b"\n")

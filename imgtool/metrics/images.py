@@ -53,7 +53,9 @@ def _root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
 def frechet_interval(
     real: NDArray[np.float32], fake: NDArray[np.float32], *, seed: int = 0, share: float = 0.95
 ) -> tuple[float, float]:
-    """Where the distance lies if the generated pictures were drawn again: a bootstrap over them.
+    """Where the distance would lie if both sets were drawn again: a bootstrap, centred on the distance itself.
+
+    A draw repeats pictures, which adds to its distance as having fewer pictures does; only its spread is used.
 
     Args:
         real: (N, D) features.
@@ -61,15 +63,22 @@ def frechet_interval(
         seed: of the draws.
         share: of the draws inside.
     Returns:
-        The low and the high end. Each draw repeats pictures, so both lie a little above the distance itself.
+        The low and the high end, none below 0.
     """
-    random, moments = np.random.default_rng(seed), Moments.of(real)
-    drawn = [
-        frechet_distance(moments, Moments.of(fake[random.integers(0, len(fake), len(fake))]))
-        for _ in range(ROUNDS)
-    ]
-    low, high = np.quantile(drawn, [(1 - share) / 2, (1 + share) / 2])
-    return float(low), float(high)
+    random = np.random.default_rng(seed)
+    drawn = np.array(
+        [
+            frechet_distance(*(Moments.of(_redrawn(each, random)) for each in (real, fake)))
+            for _ in range(ROUNDS)
+        ]
+    )
+    low, high = np.quantile(drawn - drawn.mean(), [(1 - share) / 2, (1 + share) / 2])
+    distance = frechet_distance(Moments.of(real), Moments.of(fake))
+    return max(0.0, float(distance + low)), float(distance + high)
+
+
+def _redrawn(features: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+    return features[random.integers(0, len(features), len(features))]
 
 
 @dataclass(frozen=True)

@@ -91,28 +91,27 @@ class SwitchableNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
-        mean = features.mean(dim=(2, 3), keepdim=True)
-        square = features.square().mean(dim=(2, 3), keepdim=True)
-        of_picture = mean.mean(dim=1, keepdim=True), square.mean(dim=1, keepdim=True)
+        variance, mean = torch.var_mean(features.float(), dim=(2, 3), keepdim=True, correction=0)
+        of_picture = _joined(mean, variance, dim=1)
         if self.training:
-            batch_mean, batch_square = mean.mean(dim=0, keepdim=True), square.mean(dim=0, keepdim=True)
-            batch_variance = batch_square - batch_mean.square()
+            of_batch = _joined(mean, variance, dim=0)
             with torch.no_grad():
-                self.running_mean.lerp_(batch_mean.flatten().float(), self.momentum)
-                self.running_var.lerp_(batch_variance.flatten().float(), self.momentum)
+                self.running_mean.lerp_(of_batch[0].flatten(), self.momentum)
+                self.running_var.lerp_(of_batch[1].flatten(), self.momentum)
         else:
-            batch_mean, batch_variance = (
-                each.view(1, -1, 1, 1).to(features.dtype) for each in (self.running_mean, self.running_var)
-            )
+            of_batch = self.running_mean.view(1, -1, 1, 1), self.running_var.view(1, -1, 1, 1)
         a, b = softmax(self.mean_mix, 0), softmax(self.variance_mix, 0)
-        mixed_mean = a[0] * mean + a[1] * of_picture[0] + a[2] * batch_mean
-        mixed_variance = (
-            b[0] * (square - mean.square())
-            + b[1] * (of_picture[1] - of_picture[0].square())
-            + b[2] * batch_variance
-        )
-        scale = self.weight.view(1, -1, 1, 1) * torch.rsqrt(mixed_variance.clamp_min(0) + self.epsilon)
-        return (features - mixed_mean) * scale + self.bias.view(1, -1, 1, 1)
+        mixed_mean = a[0] * mean + a[1] * of_picture[0] + a[2] * of_batch[0]
+        mixed_variance = b[0] * variance + b[1] * of_picture[1] + b[2] * of_batch[1]
+        scale = self.weight.view(1, -1, 1, 1) * torch.rsqrt(mixed_variance + self.epsilon)
+        found = (features - mixed_mean) * scale + self.bias.view(1, -1, 1, 1)
+        return found.to(features.dtype)
+
+
+def _joined(mean: Tensor, variance: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Mean and variance of equally large groups together, from those of each."""
+    whole = mean.mean(dim=dim, keepdim=True)
+    return whole, (variance + (mean - whole).square()).mean(dim=dim, keepdim=True)
 
 
 def normalised(kind: str, channels: int) -> nn.Module:

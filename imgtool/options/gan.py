@@ -44,6 +44,7 @@ class TrainGanOptions:
     batch: int = 64
     steps: int | None = 10_000
     time: float | None = None  # seconds in all
+    features: str = "alexnet"  # weights whose features samples are scored in
     average: float = 0.999  # decay of the moving average of the generator's weights
     seed: int = 0
 
@@ -72,8 +73,19 @@ class TrainGanOptions:
             raise OptionError("decay", f"must be from 0 to 1, got {self.decay:g}")
         if not 0 < self.critic_rate < math.inf:
             raise OptionError("critic_rate", f"must be above 0, got {self.critic_rate:g}")
-        if not all(0 <= beta < 1 for beta in self.betas) or not 0 <= self.average < 1:
-            raise OptionError("betas", "must be from 0 to below 1, as the average")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise OptionError("betas", "must be two numbers from 0 to below 1", hint="--betas 0,0.99")
+        if not 0 <= self.average < 1:
+            raise OptionError("average", f"must be from 0 to below 1, got {self.average:g}")
+        self._require_place()
+
+    def _require_place(self) -> None:
+        """Refuse parts that the networks have no place for."""
+        for name in ("attention", "squeeze"):
+            if getattr(self, name) and self.arch != "resnet":
+                raise OptionError(name, f"has no place in {self.arch}", hint="--arch resnet")
+        if self.attention and self.size < 32:
+            raise OptionError("attention", "looks at 16 pixels, inside of 32 or more", hint="--size 32")
         if self.loss == "wgan-gp" and self.critic_norm in ("batch", "switchable"):
             raise OptionError("critic_norm", f"{self.critic_norm} mixes pictures", hint="--critic-norm layer")
 

@@ -92,7 +92,8 @@ def packed(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
 
     Args:
         tensors: of floating point.
-        kind: "fp32", "fp16", or "int8" for tensors of more than two dimensions, the others being halves.
+        kind: "fp32", "fp16", or "int8" for tensors of more than two dimensions, the others being halves; what is
+            too large for a half stays fp32.
     """
     if kind == "fp32":
         return {name: tensor.float() for name, tensor in tensors.items()}
@@ -103,7 +104,8 @@ def packed(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
             levels = (tensor / step.view(-1, *[1] * (tensor.dim() - 1))).round()
             found[name], found[name + STEP] = levels.to(torch.int8), step.float()
         else:
-            found[name] = tensor.half()
+            half = tensor.half()
+            found[name] = half if half.isfinite().all() else tensor.float()
     return found
 
 
@@ -129,7 +131,7 @@ def load_state(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # The unpickler raises whatever the bytes lead it to
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = "it is damaged, or holds more than tensors, numbers and words"
         raise WeightsError(f"{printable(path)} is no checkpoint of a training: {reason}") from error
     if not isinstance(state, dict):
         raise WeightsError(f"{printable(path)} holds a {type(state).__name__}, expected a training's state")

@@ -41,7 +41,9 @@ def _latent(origin: tuple[int, int], count: int) -> Tensor:
 
 
 def class_numbers(asked: str, names: Sequence[str]) -> tuple[int, ...]:
-    """The numbers of classes that are asked for by name or by number, with commas between them.
+    """The numbers of classes that are asked for, with commas between them: by name, by number, or by #number.
+
+    A name that looks like a number is a name, so that only #number always is one.
 
     Raises:
         OptionError: there is none of that name or number.
@@ -49,9 +51,9 @@ def class_numbers(asked: str, names: Sequence[str]) -> tuple[int, ...]:
     words = [word.strip() for word in asked.split(",") if word.strip()]
     if words and not names:
         raise OptionError("classes", "the generator knows none")
-    known = {str(number): number for number in range(len(names))} | {
-        name.lower(): number for number, name in enumerate(names)
-    }
+    known = {f"#{number}": number for number in range(len(names))}
+    known |= {str(number): number for number in range(len(names))}
+    known |= {name.lower(): number for number, name in enumerate(names)}
     for word in words:
         if word.lower() not in known:
             shown = ", ".join(f"{number} {name}" for number, name in enumerate(names))

@@ -133,8 +133,8 @@ class GanTrainee:
         told = {
             "loss": loss,
             "D": loss,
-            "D(x)": torch.sigmoid(real_logits).mean(),
-            "D(G(z))": torch.sigmoid(fake_logits).mean(),
+            "D(x)": self._shown(real_logits),
+            "D(G(z))": self._shown(fake_logits),
             "variety": _variety(plain) / _variety(real).clamp_min(1e-6),
         }
         if due and options.r1:
@@ -147,6 +147,10 @@ class GanTrainee:
             )
             told["loss"] = told["loss"] + options.gradient_penalty * told["GP"]
         return told
+
+    def _shown(self, logits: Tensor) -> Tensor:
+        """As a probability, but of wgan-gp, where a score has no scale."""
+        return (logits if self.options.loss == "wgan-gp" else torch.sigmoid(logits)).mean()
 
     def _judged(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits of both; in one pass where pictures of a batch do not see each other."""
@@ -303,4 +307,4 @@ class GanTrainee:
 
 def _variety(images: Tensor) -> Tensor:
     """How much pixels differ from picture to picture: 0 where all are alike."""
-    return images.detach().float().std(dim=0).mean()
+    return images.detach().float().std(dim=0, correction=0).mean()

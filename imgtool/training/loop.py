@@ -92,6 +92,7 @@ class FitResult:
         steps: done in all.
         seconds: spent in all.
         best: the best score; None if there was no scoring.
+        before: steps that had been done when it began.
         in_vain: whether it ended before its limits, as the score did not become better.
         interrupted: the Ctrl-C or signal that ended it early, to be raised again when all is saved.
     """
@@ -99,6 +100,7 @@ class FitResult:
     steps: int
     seconds: float
     best: float | None
+    before: int = 0
     in_vain: bool = False
     interrupted: KeyboardInterrupt | None = None
 
@@ -157,35 +159,42 @@ class _Fit:
         self.scored = 0  # the step of the last score
         self.calmed = 0  # times that it went back
         self.told: Told = {}  # of the newest step
+        self.looked = True  # at it
+        self.over = False  # the end is reached, on all ranks
         saved = self._restore()
-        self.began = self.saved = time.monotonic()
+        self.saved = self.began
         if not saved and isinstance(trainee, Calmable):
             self._save()  # something to go back to
 
     def __call__(self) -> FitResult:
-        interrupted = None
+        interrupted, before = None, self.done
         try:
             self._score_if_due()  # when the run was stopped while it was scored
-            while self._stepped():
+            while self._stepped() or not self._sound(last=True):
                 if not self._sound():
                     continue
                 self._score_if_due()
                 if self._due(self.limits.sample_every):
                     self._draw()
-                if time.monotonic() - self.saved > self.limits.save_seconds:
+                if self.looked and time.monotonic() - self.saved > self.limits.save_seconds:
                     self._save()
             if self.scored < self.done:
                 self._score()
+            if self.limits.sample_every and not self._due(self.limits.sample_every):
+                self._draw()
         except KeyboardInterrupt as stop:
             interrupted = stop
-            self.ranks.told(1.0)  # which ends the others
-        self._save()
+            if not self.over:
+                self.ranks.told(1.0)  # which ends the others
+        if self.looked or all(map(math.isfinite, _numbers(self.told).values())):
+            self._save(last=True)
         best = None if self.best == -math.inf else self.best
-        in_vain = not interrupted and self._progress() < 1
-        return FitResult(self.done, self._seconds(), best, in_vain, interrupted)
+        in_vain = not interrupted and self._in_vain()
+        return FitResult(self.done, self._seconds(), best, before, in_vain, interrupted)
 
     def _restore(self) -> bool:
-        """Go on from the last checkpoint, if there is one."""
+        """Go on from the last checkpoint, if there is one, and from its time."""
+        self.began = time.monotonic()
         if saved := self.run.load_checkpoint(LAST):
             try:
                 self.trainee.load_state(saved["trainee"])
@@ -202,9 +211,10 @@ class _Fit:
         """Do a step, unless the end is reached; whether it was done."""
         with _whole():
             progress = self.ranks.told(1.0 if self._in_vain() else self._progress())
-            if progress >= 1:
+            self.over = progress >= 1
+            if self.over:
                 return False
-            self.told = self.trainee.step(self.done, progress)
+            self.told, self.looked = self.trainee.step(self.done, progress), False
             self.done += 1
         return True
 
@@ -224,15 +234,17 @@ class _Fit:
     def _due(self, every: int | None) -> bool:
         return every is not None and self.done % every == 0
 
-    def _sound(self) -> bool:
+    def _sound(self, *, last: bool = False) -> bool:
         """Look at what the step told, where that is due; False where a NaN sent the run back.
 
         Numbers that are on an accelerator are looked at now and then, as looking waits for all that is under way.
         """
         limits, logged = self.limits, self._due(self.limits.log_every) or self.done == 1
         there = any(isinstance(value, Tensor) and value.device.type != "cpu" for value in self.told.values())
-        if there and not (logged or self._due(limits.score_every) or self._due(limits.sample_every)):
+        due = logged or last or self._due(limits.score_every) or self._due(limits.sample_every)
+        if self.looked or (there and not due):
             return True
+        self.looked = True
         losses = _numbers(self.told)
         if wrong := next((name for name, value in losses.items() if not math.isfinite(value)), None):
             self._go_back(f"{wrong} became {losses[wrong]} at step {self.done}")
@@ -256,6 +268,7 @@ class _Fit:
                 hint="a new run with a smaller --learning-rate",
             )
         self._restore()
+        self.told, self.looked = {}, True
         self.ranks.wait()  # all have read it before the first writes it anew
         self.trainee.calm(CALMER)
         self.calmed += 1
@@ -307,13 +320,25 @@ class _Fit:
             "trainee": self.trainee.state(),
         }
 
-    def _save(self) -> None:
+    def _save(self, *, last: bool = False) -> None:
+        """Write the checkpoint, unless weights are no longer finite: then go back to the one before.
+
+        Raises:
+            Diverged: they are not, and there is no going back, or no going on after it.
+        """
         self.saved = time.monotonic()
         if not self.ranks.first:
             return
+        tensors, about = self.trainee.model()
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+            why = f"weights were no longer finite at step {self.done}"
+            if last or self.ranks.count > 1:
+                raise Diverged(f"{why}; the last checkpoint is from before", hint="a smaller --learning-rate")
+            self._go_back(why)
+            return
         self.run.save_checkpoint(LAST, self._state())
         if self.best == -math.inf:
-            self.run.save_model(*self.trainee.model())
+            self.run.save_model(tensors, about)
         self.run.save_report(run_report(self.run))
         self.saved = time.monotonic()
 

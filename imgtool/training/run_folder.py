@@ -72,8 +72,8 @@ class RunFolder:
             DataError: there is none.
         """
         try:
-            return cls(path, json.loads((path / OPTIONS).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+            return cls(path, dict(json.loads((path / OPTIONS).read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError) as error:
             raise DataError(f"{printable(path)} holds no training run: no readable {OPTIONS}") from error
 
     @contextmanager

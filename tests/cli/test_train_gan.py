@@ -53,6 +53,35 @@ def test_run_is_a_folder_that_sample_gan_takes(train, imgtool, data):
         assert grid.size == (3 * 10 - 2, 2 * 10 - 2)
 
 
+def test_zero_is_an_answer(train, data):
+    train("pictures", "-o", "run", *QUICK, "--average", "0", "--gradient-penalty", "0")
+    options = json.loads((data / "run/options.json").read_text())["options"]
+    assert (options["average"], options["gradient_penalty"]) == (0, 0)
+
+
+def test_batch_of_one(train, data):
+    result = train("pictures", "-o", "run", *QUICK, "--batch", "1", "--norm", "layer")
+    assert result.code == 0, result.stderr
+
+
+def test_weights_too_large_for_halves(train, imgtool, data):
+    train("pictures", "-o", "run", *QUICK, "--learning-rate", "1e6", "--norm", "layer")
+    assert imgtool("sample-gan", "run", "-o", "grid.png").code == 0
+
+
+def test_scores_in_a_space_of_ones_own(train, imgtool, data, monkeypatch):
+    monkeypatch.setattr("imgtool.cli.train_gan_work.LEAST", 3)
+    monkeypatch.setattr("imgtool.cli.train_gan_work.HELD_OUT", 0.3)
+    imgtool("train-features", "pictures", "-o", "space", "--size", "8", "--batch", "4", "--steps", "2")
+    result = train("pictures", "-o", "run", *QUICK, "--features", "space", "--json")
+    assert result.code == 0, result.stderr
+    assert "in classifier-128-" in result.stderr
+    assert result.records[-1]["steps"] == 4 and result.records[-1]["best"] < 0
+    lines = [json.loads(line) for line in (data / "run/log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "score" in line] == [2, 4]
+    assert train("pictures", "-o", "other", *QUICK, "--features", "nowhere").code == 3
+
+
 def test_classes(train, imgtool, data):
     assert "2 classes" in train("pictures", "-o", "run", "--classes", *QUICK).stderr
     assert imgtool("sample-gan", "run", "--classes", "1,0", "--count", "4", "-o", "many").code == 0
@@ -98,7 +127,16 @@ def test_data_that_changed(train, data):
         ),
         (("-o", "run"), "DATA is missing"),
         (("pictures", "-o", "run", "--augment", "twist"), "no 'twist'"),
-        (("pictures", "-o", "run", "--betas", "0.5,1"), "--betas: must be from 0 to below 1"),
+        (("pictures", "-o", "run", "--betas", "0.5,1"), "--betas: must be two numbers from 0 to below 1"),
+        (("pictures", "-o", "run", "--betas", "0.5"), "--betas: must be two numbers"),
+        (("pictures", "-o", "run", "--average", "1"), "--average: must be from 0 to below 1"),
+        (("pictures", "-o", "run", "--steps", "0"), "--steps: must be above 0"),
+        (("pictures", "-o", "run", "--size", "0"), "--size: must be a power of two"),
+        (("pictures", "-o", "run", "--squeeze"), "--squeeze: has no place in dcgan"),
+        (
+            ("pictures", "-o", "run", "--arch", "resnet", "--attention", "--size", "16"),
+            "inside of 32 or more",
+        ),
     ],
 )
 def test_impossible_options(train, data, arguments, message):
@@ -143,6 +181,32 @@ def test_file_of_a_folder_is_made_again_alone(train, imgtool, data):
     assert "many/000000.png exists" in imgtool("sample-gan", "run", "-o", "many").error
 
 
+def test_file_of_a_class_is_made_again_alone(train, imgtool, data):
+    train("pictures", "-o", "run", "--classes", *QUICK)
+    imgtool("sample-gan", "run", "--seeds", "3,14,15", "--classes", "even,odd", "-o", "some/")
+    imgtool("sample-gan", "run", "--start", "4", "-n", "3", "-o", "more/")
+    for name in ("some/000001.png", "some/000002.png", "more/000005.png"):
+        assert imgtool("rerun", name, "-o", "again.png", "-f").code == 0
+        assert (data / "again.png").read_bytes() == (data / name).read_bytes(), name
+
+
+def test_picture_on_stdout(train, imgtool, data):
+    train("pictures", "-o", "run", *QUICK)
+    result = imgtool("sample-gan", "run", "-n", "1", "-o", "-")
+    assert result.stdout.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [("x.txt", "no format .txt"), ("x.PNGG", "no format .PNGG".lower()), ("run", "is a training run")],
+)
+def test_places_that_will_not_do(train, imgtool, data, output, message):
+    train("pictures", "-o", "run", *QUICK)
+    before = sorted(data.rglob("*"))
+    assert message in imgtool("sample-gan", "run", "-o", output).error
+    assert sorted(data.rglob("*")) == before
+
+
 def test_walk(train, imgtool, data):
     train("pictures", "-o", "run", *QUICK)
     draw = ("sample-gan", "run", "--seeds", "1,2,3", "--interpolate", "4")
@@ -161,6 +225,7 @@ def test_nearest(train, imgtool, data):
     draw = ("sample-gan", "run", "--nearest", "pictures", "--features", "space")
     result = imgtool(*draw, "-o", "nearest.png", "--json")
     assert result.code == 0, result.stderr
+    assert imgtool("inspect", "nearest.png").code == 0
     assert result.records[0]["closeness"] > 0 and result.records[0]["space"].startswith("classifier-")
     with Image.open("nearest.png") as sheet:
         assert sheet.size == (8 * 10 - 2, 2 * 10 - 2)
@@ -169,16 +234,70 @@ def test_nearest(train, imgtool, data):
 
 
 def test_two_processes(data):
-    """Through torchrun, as --devices starts it."""
     command = [sys.executable, "-m", "imgtool", "train-gan", "pictures", "-o", "run", *QUICK]
     done = subprocess.run([*command, "--devices", "2"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("12 RGB pictures of 8x8") == 1
     assert json.loads((data / "run/options.json").read_text())["ranks"] == 2
     assert "run: 4 steps" in done.stderr
-    again = [*command[:4], "-o", "run", "--resume", "--steps", "6"]
-    done = subprocess.run(again, capture_output=True, text=True, check=False)
+    again = [*command[:4], "-o", "run", "--resume"]
+    done = subprocess.run(
+        [*again, "--steps", "6", "--devices", "2"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "run: 6 steps" in done.stderr and "the run had" not in done.stderr
+    done = subprocess.run([*again, "--steps", "8"], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "the run had 2 processes, now 1" in done.stderr
+
+
+def test_two_processes_are_interrupted(data):
+    command = [
+        sys.executable,
+        "-m",
+        "imgtool",
+        "train-gan",
+        "pictures",
+        "-o",
+        "run",
+        *QUICK,
+        "--devices",
+        "2",
+    ]
+    parent = subprocess.Popen([*command, "--steps", "1000000"], stderr=subprocess.PIPE, text=True)
+    log = data / "run/log.jsonl"
+    while not log.exists() or not log.read_text():
+        assert parent.poll() is None
+        time.sleep(0.05)
+    parent.send_signal(signal.SIGINT)
+    _, said = parent.communicate(timeout=60)
+    assert parent.returncode == 130 and "Traceback" not in said, said
+    assert "To go on: imgtool train-gan -o run --resume --devices 2" in said
+    done = int(said.split("run: ")[1].split(" steps")[0])
+    resumed = subprocess.run(
+        [*command[:4], "-o", "run", "--resume", "--steps", str(done + 2), "--devices", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert resumed.returncode == 0 and f"run: {done + 2} steps" in resumed.stderr
+
+
+def test_two_processes_on_what_is_there(train, data):
+    train("pictures", "-o", "run", *QUICK)
+    command = [
+        sys.executable,
+        "-m",
+        "imgtool",
+        "train-gan",
+        "pictures",
+        "-o",
+        "run",
+        *QUICK,
+        "--devices",
+        "2",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "run holds a training run already" in done.stderr
 
 
 def test_processes_that_cannot_share_a_batch(data):
@@ -186,3 +305,14 @@ def test_processes_that_cannot_share_a_batch(data):
     done = subprocess.run([*command, "--devices", "3"], capture_output=True, text=True, check=False)
     assert done.returncode and "4 cannot be shared by 3 processes" in done.stderr
     assert not (data / "run").exists()
+
+
+def test_fresh_machine_has_a_generator(imgtool, folder):
+    result = imgtool("sample-gan", "--classes", "sneaker,boot", "-n", "6", "-o", "shoes.png")
+    assert result.code == 0, result.stderr
+    with Image.open("shoes.png") as grid:
+        assert grid.size == (3 * 34 - 2, 2 * 34 - 2)
+        rows = np.asarray(grid.convert("L"))
+    assert rows[:32, :32].std() > 40  # a light shoe on black
+    assert imgtool("rerun", "shoes.png", "-o", "again.png").code == 0
+    assert (folder / "shoes.png").read_bytes() == (folder / "again.png").read_bytes()

@@ -107,3 +107,15 @@ def test_hostile_shapes(found):
     with pytest.raises(ValueError):
         GanShape.of({**GanShape().as_dict(), **found})
     assert GanShape.of(GanShape(classes=3).as_dict()) == GanShape(classes=3)
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (3.0, 0.1), (10.0, 0.3)])
+def test_switchable_norm_far_from_zero(mean, deviation):
+    """In bf16 a difference of squares would have lost the variance."""
+    torch.manual_seed(0)
+    features = mean + deviation * torch.randn(8, 4, 12, 12)
+    exact = SwitchableNorm(4)(features).detach()
+    assert 0.9 < float(exact.std()) < 1.1
+    with torch.autocast("cpu", torch.bfloat16):
+        halved = SwitchableNorm(4)(features.bfloat16()).detach()
+    assert halved.dtype == torch.bfloat16 and 0.85 < float(halved.float().std()) < 1.15

@@ -158,7 +158,9 @@ def test_rates_fall_at_the_end():
     trainee = trainee_of(decay=0.5, critic_rate=2.0)
     for progress, expected in ((0.0, 1.0), (0.5, 1.0), (0.75, 0.55)):
         trainee.step(0, progress)
-        assert trainee.critic_optimizer.param_groups[0]["lr"] == pytest.approx(2 * trainee.options.learning_rate * expected)
+        assert trainee.critic_optimizer.param_groups[0]["lr"] == pytest.approx(
+            2 * trainee.options.learning_rate * expected
+        )
 
 
 def flat(state):
@@ -301,6 +303,7 @@ def test_classes(model):
     assert names == ("lying", "upright")
     assert len(list(sample(generator, SampleGanOptions(count=3, classes=(1,)), device=CPU, classes=2))) == 3
     assert class_numbers("upright, 0", names) == (1, 0)
+    assert class_numbers("2,#2,1", ("1", "2", "3")) == (1, 2, 0)
     with pytest.raises(OptionError, match="no '2'; there is 0 lying, 1 upright"):
         class_numbers("2", names)
     with pytest.raises(OptionError, match="knows none"):

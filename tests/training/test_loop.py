@@ -274,5 +274,36 @@ def test_words_of_a_watch_are_told_and_kept(run):
 def test_samples_at_their_own_pace(run):
     toy, drawn = Toy(), []
     toy.samples = lambda: drawn.append(len(toy.seen)) or {}
-    fit(toy, Limits(steps=10, score_every=5, sample_every=4), run=run, on_step=ignore)
+    fit(toy, Limits(steps=8, score_every=5, sample_every=4), run=run, on_step=ignore)
     assert drawn == [4, 8]
+
+
+def test_time_before_a_step_back_counts_once(run, monkeypatch):
+    toy = Wild(step=40, cure=1)
+    seconds = iter(range(10_000))
+    monkeypatch.setattr("imgtool.training.loop.time.monotonic", lambda: float(next(seconds)))
+    result = fit(toy, Limits(steps=45, save_seconds=60), run=run, on_step=ignore)
+    assert result.seconds <= next(seconds)
+
+
+def test_weights_that_are_not_finite_are_never_saved(run):
+    toy = Wild(cure=0)
+    toy.model = lambda: (
+        {"weight": torch.full((2,), math.inf) if toy.rate == 1 and len(toy.seen) > 4 else toy.weight},
+        {},
+    )
+    fit(toy, Limits(steps=10, save_seconds=0), run=run, on_step=ignore)
+    assert toy.rate == 0.5 and run.load_checkpoint(LAST)["calmed"] == 1
+
+
+def test_last_step_is_looked_at(run):
+    toy = Wild(step=9, cure=1)
+    assert fit(toy, Limits(steps=10), run=run, on_step=ignore).steps == 10
+    assert toy.rate == 0.5
+
+
+def test_last_samples_are_drawn(run):
+    toy, drawn = Toy(), []
+    toy.samples = lambda: drawn.append(len(toy.seen)) or {}
+    fit(toy, Limits(steps=6, sample_every=4), run=run, on_step=ignore)
+    assert drawn == [4, 6]
