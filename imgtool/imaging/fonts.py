@@ -70,10 +70,15 @@ def glyph(face: ImageFont.FreeTypeFont, character: str) -> NDArray[np.uint8]:
     """Coverage of a character's ink, 0 to 255, cut to where it is; (0, 0) for none."""
     mask = face.getmask(character, mode="L")
     coverage = np.array(mask, np.uint8).reshape(mask.size[1], mask.size[0])
+    return coverage[cut_to_ink(coverage)]
+
+
+def cut_to_ink(coverage: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """The rows and columns from the first to the last with ink; none of none."""
     rows, columns = np.flatnonzero(coverage.any(axis=1)), np.flatnonzero(coverage.any(axis=0))
     if not rows.size:
-        return np.zeros((0, 0), np.uint8)
-    return coverage[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        return slice(0), slice(0)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def lacking(font: Font, characters: str) -> str:

@@ -1,17 +1,21 @@
 """Glyphs of several fonts: their coverage, their hulls, and which of them look alike."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtool.imaging.fonts import Font, glyph
+from imgtool.imaging.fonts import Font, cut_to_ink, glyph
 
 DIRECTIONS = 64  # of a hull's points
-SIDE = 40  # pixels of height at which glyphs are compared
-MARGIN = 8
+SIDE, WIDEST = 40, 80  # pixels of height at which glyphs are compared, and of width at most
+CANVAS = 94  # pixels, in which such a glyph can be turned
+TURN = 5.0  # degrees between turns at which they are compared
+SAMPLES = 32  # points of a glyph that are looked at first
 ANGLES = 9  # at which the reach of glyphs is looked at
 
 
@@ -94,58 +98,100 @@ def _hull(outline: NDArray[np.float64]) -> NDArray[np.float64]:
     return farthest
 
 
-def distances(fonts: Sequence[Font], characters: str) -> NDArray[np.float64]:
-    """How far apart the glyphs of each two characters are at most, in any two of the fonts.
+def alike(fonts: Sequence[Font], characters: str, closest: float, rotation: float = 0.0) -> NDArray[np.bool_]:
+    """Which two characters look alike: upright in any two of the fonts, or turned within a font, as 6 and 9.
 
     Glyphs are made equally high and laid over each other at their middles, for size and place are no help where both
-    vary. Their distance is that of the ink of one which is farthest from all ink of the other.
+    vary. They are as far apart as the ink of one is that is farthest from all ink of the other.
 
     Args:
         fonts: whose glyphs.
         characters: C of them.
+        closest: what is nowhere farther apart than this share of their height looks alike.
+        rotation: degrees that glyphs may be turned to either side, two of them by twice as much against each other.
     Returns:
-        (C, C), in heights of a glyph; 0 for the same shape.
+        (C, C), symmetric; each is like itself.
     """
-    inks = np.array(
-        [[_normal(glyph(face, each)) for each in characters] for face in (f.face(96) for f in fonts)]
-    )
-    away = np.array([[cv2.distanceTransform(1 - ink, cv2.DIST_L2, 5) for ink in of_font] for of_font in inks])
-    away = away.reshape(len(fonts), len(characters), -1)
-    closest = np.full((len(characters),) * 2, np.inf)
-    for one in range(len(fonts)):
-        for other in range(len(fonts)):
-            farthest = np.stack([away[other][:, ink.ravel() > 0].max(axis=1) for ink in inks[one]])
-            back = np.stack([away[one][:, ink.ravel() > 0].max(axis=1) for ink in inks[other]]).T
-            closest = np.minimum(closest, np.maximum(farthest, back))
-    apart: NDArray[np.float64] = np.minimum(closest, closest.T) / SIDE
-    return apart
+    found = np.eye(len(characters), dtype=bool)
+    upright = [_Shapes.of([glyph(font.face(96), each) for each in characters]) for font in fonts]
+    for one, other in combinations_with_replacement(upright, 2):
+        one.mark(other, closest, found)
+    most = min(2 * rotation, 180.0)
+    for angle in np.linspace(0, most, math.ceil(most / TURN) + 1)[1:]:
+        for shapes in upright:
+            shapes.mark(shapes.turned(angle), closest, found)
+    return found
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    """Glyphs of a font to be compared, C of them, on canvases of P pixels.
+
+    Attributes:
+        inks: (C, P), where ink is.
+        away: (C, P), pixels from the nearest ink.
+        points: (C, `SAMPLES`) of the ink of each.
+    """
+
+    inks: NDArray[np.bool_]
+    away: NDArray[np.float32]
+    points: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, coverages: Sequence[NDArray[np.uint8]]) -> "_Shapes":
+        """Shapes of glyphs, equally high."""
+        inks = [_normal(each) for each in coverages]
+        away = [cv2.distanceTransform(1 - ink, cv2.DIST_L2, 5).ravel() for ink in inks]
+        places = [np.flatnonzero(ink) for ink in inks]
+        points = [each[np.linspace(0, len(each) - 1, SAMPLES).astype(int)] for each in places]
+        return cls(np.array(inks, bool).reshape(len(inks), -1), np.array(away), np.array(points))
+
+    def turned(self, angle: float) -> "_Shapes":
+        """All of them turned by some degrees, and equally high again."""
+        turn = cv2.getRotationMatrix2D(((CANVAS - 1) / 2, (CANVAS - 1) / 2), angle, 1)
+        canvases = 255 * self.inks.astype(np.uint8).reshape(-1, CANVAS, CANVAS)
+        turned = [cv2.warpAffine(each, turn, (CANVAS, CANVAS)) for each in canvases]
+        return _Shapes.of([each[cut_to_ink(each)] for each in turned])
+
+    def mark(self, other: "_Shapes", closest: float, found: NDArray[np.bool_]) -> None:
+        """Note in `found`, (C, C), which of these look like which of the others."""
+        limit = closest * SIDE
+        # What is far at some points is so as a whole.
+        there = np.stack([other.away[:, points].max(axis=1) for points in self.points])
+        back = np.stack([self.away[:, points].max(axis=1) for points in other.points], axis=1)
+        for mine, theirs in np.argwhere((np.maximum(there, back) < limit) & ~found):
+            apart = other.away[theirs, self.inks[mine]].max(), self.away[mine, other.inks[theirs]].max()
+            if max(apart) < limit:
+                found[mine, theirs] = found[theirs, mine] = True
 
 
 def _normal(coverage: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Ink (1) of a glyph made `SIDE` high, in the middle of a wide canvas."""
+    """Ink (1) of a glyph made `SIDE` high, in the middle of a canvas in which it can be turned."""
     height, width = coverage.shape
-    wide = min(max(1, round(width * SIDE / height)), 2 * SIDE)
-    ink = cv2.resize(coverage, (wide, SIDE), interpolation=cv2.INTER_AREA) > 127
-    canvas = np.zeros((SIDE + 2 * MARGIN, 2 * (SIDE + MARGIN)), np.uint8)
-    left = (canvas.shape[1] - wide) // 2
-    canvas[MARGIN : MARGIN + SIDE, left : left + wide] = ink
+    wide = min(max(1, round(width * SIDE / height)), WIDEST)
+    resized = cv2.resize(coverage, (wide, SIDE), interpolation=cv2.INTER_AREA)
+    canvas = np.zeros((CANVAS, CANVAS), np.uint8)
+    left, top = (CANVAS - wide) // 2, (CANVAS - SIDE) // 2
+    canvas[top : top + SIDE, left : left + wide] = resized >= min(128, int(resized.max()))
     return canvas
 
 
-def without_look_alikes(fonts: Sequence[Font], characters: str, closest: float) -> tuple[str, str]:
+def without_look_alikes(
+    fonts: Sequence[Font], characters: str, closest: float, rotation: float = 0.0
+) -> tuple[str, str]:
     """Characters that differ from all others kept before them.
 
     Args:
         fonts: in which they shall differ.
         characters: in the order of preference.
-        closest: `distances` below this are look-alikes.
+        closest, rotation: see `alike`.
     Returns:
         The characters kept, and those left out.
     """
-    apart = distances(fonts, characters) >= closest
+    same = alike(fonts, characters, closest, rotation)
     kept: list[int] = []
     for index in range(len(characters)):
-        if all(apart[index, other] for other in kept):
+        if not same[index, kept].any():
             kept.append(index)
     left_out = [each for index, each in enumerate(characters) if index not in kept]
     return "".join(characters[index] for index in kept), "".join(left_out)

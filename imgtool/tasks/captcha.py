@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,9 @@ class Captchas:
         if alphabet is not None:
             self.alphabet = alphabet
         elif not given and len(used) <= MOST_COMPARED:
-            self.alphabet, self.look_alikes = without_look_alikes(fonts, used, options.look_alike)
+            self.alphabet, self.look_alikes = without_look_alikes(
+                fonts, used, options.look_alike, options.rotation
+            )
         width, height = options.size
         # No larger than a glyph can become, and not so large that all of them would fill the memory.
         em = min(options.font_size[1] * height, 2 * width, LARGEST_EM)
@@ -126,11 +129,16 @@ class Captchas:
         numbers, at = self._plan(index // BLOCK, False), index % BLOCK
         return numbers.wave(at).moved(numbers.places[at, : int(numbers.counts[at])])
 
+    @cached_property
+    def _apart(self) -> CaptchaOptions:
+        """The style without overlap; made once, for checking the texts of a style takes a while."""
+        return replace(self.options, overlap=APART)
+
     def _plan(self, block: int, apart: bool) -> Plan:
         """The numbers of a block; the last ones of each kind are kept."""
         known = self._plans.get(apart)
         if known is None or known[0] != block:
-            options = replace(self.options, overlap=APART) if apart else self.options
+            options = self._apart if apart else self.options
             known = block, plan(options, self.studio.glyphs, block, self._texts_of(block))
             self._plans[apart] = known
         return known[1]
