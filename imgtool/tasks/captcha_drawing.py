@@ -52,6 +52,7 @@ class Drawing:
         numbers: the plan that was taken.
         at: its place in the plan.
         ink: (H, W), what covers the background before the wave.
+        clutter: (H, W), the part of it that is of curves and dots; it lies above all glyphs.
         visible: share of each glyph's ink that nothing else covers.
     """
 
@@ -63,12 +64,12 @@ class Drawing:
         for apart in (False, True):
             self._take(studio.plan(index // BLOCK, apart))
             for attempt in range(TRIES if studio.options.lines else 1):
-                self.ink, self.visible = self._covered(attempt)
+                self.ink, self.clutter, self.visible = self._covered(attempt)
                 if min(self.visible) >= wanted:
                     return
-        self.ink, self.visible = self._covered(None)
+        self.ink, self.clutter, self.visible = self._covered(None)
         if min(self.visible) < wanted:
-            self.ink, self.visible = self._covered(None, dots=False)
+            self.ink, self.clutter, self.visible = self._covered(None, dots=False)
 
     def _take(self, numbers: Plan) -> None:
         self.numbers, self.count = numbers, int(numbers.counts[self.at])
@@ -82,14 +83,14 @@ class Drawing:
         coverage = self.studio.glyphs.coverage[numbers.fonts[at, k]][numbers.characters[at, k]]
         return cv2.warpAffine(coverage, numbers.warps[at, k], (right - left, bottom - top)), left, top
 
-    def _covered(self, attempt: int | None, *, dots: bool = True) -> tuple[Pixels, list[float]]:
-        """All ink, and how much of each glyph is seen: what lies above it is drawn before it."""
+    def _covered(self, attempt: int | None, *, dots: bool = True) -> tuple[Pixels, Pixels, list[float]]:
+        """All ink, that of curves and dots, and how much of each glyph is seen: what lies above is drawn before."""
         ink = np.zeros((self.height, self.width), np.uint8)
         if attempt is not None:
             self._lines(ink, attempt)
         if dots:
             ink.ravel()[(self.numbers.dots[self.at][:, None] + self.numbers.disc).ravel()] = 255
-        visible = [0.0] * self.count
+        clutter, visible = ink.copy(), [0.0] * self.count
         for k in range(self.count - 1, -1, -1):
             stamp, left, top = self.stamps[k]
             under = ink[top : top + stamp.shape[0], left : left + stamp.shape[1]]
@@ -98,7 +99,7 @@ class Drawing:
             hidden = (mine + cv2.norm(under, cv2.NORM_L1) - cv2.norm(stamp, under, cv2.NORM_L1)) / 2
             visible[k] = 1 - hidden / mine if mine else 0.0
             cv2.max(stamp, under, under)
-        return ink, visible
+        return ink, clutter, visible
 
     def _lines(self, ink: Pixels, attempt: int) -> None:
         curves, widths = self.numbers.curves[self.at, attempt], self.numbers.line_widths[self.at].tolist()
@@ -137,7 +138,9 @@ class Drawing:
         below = self._background().astype(np.float32)
         if options.colors == "each":
             colors = numbers.inks[at][[-1, *range(self.count)]]
-            above = colors[self._waved(self._owners(spread=True), nearest=True)]
+            owners = self._owners(spread=True)
+            owners[self.clutter >= 128] = 0
+            above = colors[self._waved(owners, nearest=True)]
         else:
             above = np.broadcast_to(numbers.inks[at, -1], below.shape)
         share = ink[..., None].astype(np.float32) / 255

@@ -126,6 +126,22 @@ def test_visible_share_is_what_is_seen(style):
     assert compared > 10
 
 
+def test_what_curves_hide_of_colored_glyphs_is_what_is_seen(style):
+    """They lie above them, in a colour of their own."""
+    captchas = style(
+        colors="each", lines=3, line_width=(0.1, 0.14), min_visible=0, wave=(0, 0), noise=0, size=(640, 240)
+    )
+    hidden = 0.0
+    for index in range(6):
+        captcha, drawing = captchas.draw(index), Drawing(captchas.studio, index)
+        for k, glyph in enumerate(captcha.glyphs):
+            stamp, left, top = drawing.stamp(k)
+            inside = captcha.pixels[top : top + stamp.shape[0], left : left + stamp.shape[1]][stamp == 255]
+            assert (inside == glyph.color).all(axis=1).mean() == pytest.approx(glyph.visible, abs=0.06)
+            hidden += 1 - glyph.visible
+    assert hidden > 2
+
+
 def _ink_of(captchas, index, k):
     """Pixels that a glyph's ink would cover if nothing lay above it."""
     return (Drawing(captchas.studio, index).stamp(k)[0] >= 128).sum()
@@ -174,6 +190,15 @@ def test_look_alikes_are_left_out_by_the_fonts_in_use(fonts):
     assert not set("".join(captchas.text(i) for i in range(2 * BLOCK))) & set(captchas.look_alikes)
     assert Captchas(CaptchaOptions(look_alike=0.0), fonts).look_alikes == ""
     assert Captchas(CaptchaOptions(text="0O1I"), fonts).draw(0).text == "0O1I"  # asked for by name
+
+
+def test_look_alikes_are_left_out_at_the_turns_in_use(fonts):
+    def left_out(rotation):
+        options = CaptchaOptions(alphabet="AB69", rotation=rotation, length=(2, 2))
+        return Captchas(options, fonts).look_alikes
+
+    assert left_out(35.0) == ""
+    assert left_out(180.0) == "9"
 
 
 # Truth
