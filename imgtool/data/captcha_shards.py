@@ -16,8 +16,7 @@ import json
 import math
 import os
 import shutil
-import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtool.files import TEMPORARY_PREFIX, atomic_write, output_errors
+from imgtool.data.tar import Tar
+from imgtool.files import TEMPORARY_PREFIX, atomic_write, output_errors, settle
 from imgtool.imaging.quick import encoded
 from imgtool.options.captcha import CAPTCHA_FORMATS, CAPTCHA_LAYOUTS
 
@@ -37,6 +37,7 @@ MASKS, SHARDS = "masks", "shards"
 # What tells a picture's place in its file.
 PLACES = {"files": [], "tar": ["member"], "npy": ["row"]}
 
+_JSON = json.JSONEncoder(ensure_ascii=False)
 Pixels = NDArray[np.uint8]
 
 
@@ -118,6 +119,14 @@ class SetShape:
         first = self.start + shard * self.shard
         return range(first, min(first + self.shard, self.start + self.count))
 
+    def index_of(self, name: str) -> int | None:
+        """The number of the picture that a file of this name holds; None if it is none of the set's."""
+        stem, _, suffix = name.partition(".")
+        if self.layout != "files" or suffix != self.format or not stem.isdecimal():
+            return None
+        index = int(stem) - self.start
+        return int(stem) if 0 <= index < self.count and _stem(int(stem)) == stem else None
+
     def split_of(self, text: str) -> str:
         """The part that a text belongs to, wherever and however often it is drawn; "" for a set without parts."""
         if not self.splits:
@@ -166,6 +175,7 @@ def write_shard(folder: Path, shape: SetShape, shard: int, drawn: Iterable[Drawn
     store = {"files": _as_files, "tar": _as_tars, "npy": _as_arrays}[shape.layout]
     with output_errors(folder):
         records = store(folder, shape, shard, drawn)
+        settle({folder, *(path.parent for path in _files_of(folder, records))})
     with atomic_write(_record_path(folder, shard)) as file:
         for record in records:
             file.write(_line(record))
@@ -175,11 +185,22 @@ def is_whole(folder: Path, shape: SetShape, shard: int) -> bool:
     """Whether all of a shard is there."""
     try:
         records = list(_records(folder, shard))
-        places = [(folder / each["split"], each) for each in records]
-        files = {place / each[kind] for place, each in places for kind in ("file", "mask") if kind in each}
+        files = _files_of(folder, records)
         return len(records) == len(shape.indices(shard)) and all(each.stat().st_size for each in files)
     except (OSError, ValueError):
         return False
+
+
+def missing(folder: Path, shape: SetShape, shards: Collection[int]) -> list[int]:
+    """Those of some shards that are not whole; while some have no record, which a glance tells, these alone."""
+    to_begin = [each for each in shards if not _record_path(folder, each).exists()]
+    return to_begin or [each for each in shards if not is_whole(folder, shape, each)]
+
+
+def _files_of(folder: Path, records: Sequence[Mapping[str, Any]]) -> set[Path]:
+    """The files that records name."""
+    names = {(each["split"], each[kind]) for each in records for kind in ("file", "mask") if kind in each}
+    return {folder / split / name for split, name in names}
 
 
 def write_labels(folder: Path, shape: SetShape) -> None:
@@ -253,6 +274,7 @@ def _as_files(folder: Path, shape: SetShape, shard: int, drawn: Iterable[Drawn])
                 (place / MASKS).mkdir(exist_ok=True)
                 (place / record["mask"]).write_bytes(encoded(each.mask, "png"))
             records.append(record)
+        settle(_files_of(apart, records))
         for record in records:
             for name in filter(None, (record["file"], record.get("mask"))):
                 target = folder / record["split"] / name
@@ -267,22 +289,21 @@ def _as_tars(folder: Path, shape: SetShape, shard: int, drawn: Iterable[Drawn]) 
     """A tar for each part, as WebDataset reads them: NAME.png, NAME.txt; if asked for NAME.json, NAME.mask.png."""
     records = []
     with ExitStack() as stack:
-        tars: dict[str, tarfile.TarFile] = {}
+        tars: dict[str, Tar] = {}
         for each in drawn:
             record = _record(shape, each)
             split, name = record["split"], _stem(each.index)
             record |= {"file": f"{shard:05d}.tar", "member": f"{name}.{shape.format}"}
             if split not in tars:
                 file = stack.enter_context(atomic_write(folder / split / record["file"]))
-                tars[split] = stack.enter_context(
-                    tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT)
-                )
-            _add(tars[split], record["member"], encoded(each.pixels, shape.format, quality=shape.quality))
-            _add(tars[split], f"{name}.txt", each.text.encode())
+                tars[split] = stack.enter_context(Tar(file))
+            add = tars[split].add
+            add(record["member"], encoded(each.pixels, shape.format, quality=shape.quality))
+            add(f"{name}.txt", each.text.encode())
             if each.glyphs:
-                _add(tars[split], f"{name}.json", _line({"text": each.text, "glyphs": each.glyphs}))
+                add(f"{name}.json", _line({"text": each.text, "glyphs": each.glyphs}))
             if each.mask is not None:
-                _add(tars[split], f"{name}.mask.png", encoded(each.mask, "png"))
+                add(f"{name}.mask.png", encoded(each.mask, "png"))
             records.append(record)
     return records
 
@@ -313,13 +334,6 @@ def _record(shape: SetShape, drawn: Drawn) -> dict[str, Any]:
     return {"split": shape.split_of(drawn.text), "file": "", "text": drawn.text, **glyphs}
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """A member whose header tells nothing of when and by whom it was made."""
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    tar.addfile(info, io.BytesIO(data))
-
-
 def _text(file: BinaryIO) -> "io.TextIOWrapper":
     return _Unclosing(file, encoding="utf-8", newline="")
 
@@ -333,7 +347,7 @@ class _Unclosing(io.TextIOWrapper):
 
 
 def _line(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    return _JSON.encode(record).encode() + b"\n"
 
 
 def _record_path(folder: Path, shard: int) -> Path:

@@ -1,5 +1,7 @@
 import csv
 import json
+import os
+import stat
 import tarfile
 
 import numpy as np
@@ -10,11 +12,13 @@ from imgtool.data.captcha_shards import (
     Drawn,
     SetShape,
     is_whole,
+    missing,
     remove_set,
     write_labels,
     write_shard,
 )
 from imgtool.errors import OutputError
+from imgtool.files import atomic_write
 
 SPLITS = {"train": 0.6, "val": 0.4}
 
@@ -158,6 +162,62 @@ def test_emptied_picture_or_lost_mask_is_not_whole(tmp_path):
         assert is_whole(tmp_path, shape, 0)
         harm()
         assert not is_whole(tmp_path, shape, 0)
+
+
+def test_pictures_are_on_the_disk_before_the_word_that_they_are_there(tmp_path, layout, monkeypatch):
+    """Theirs and their names: a loss of power leaves no shard that is whole by its record alone."""
+    safe = {}
+
+    def fsync(file):
+        status = os.fstat(file)
+        safe[status.st_ino] = os.listdir(file) if stat.S_ISDIR(status.st_mode) else []  # noqa: PTH208
+
+    monkeypatch.setattr("os.fsync", fsync)
+    shape = SetShape(count=4, layout=layout, masks=True, splits=SPLITS)
+
+    def told(path):
+        if path.suffix == ".jsonl":
+            for file in [each for each in tmp_path.rglob("*.*") if each.suffix in (".png", ".tar", ".npy")]:
+                assert file.stat().st_ino in safe
+                assert file.name in safe[file.parent.stat().st_ino]
+            asked.append(path)
+        return atomic_write(path)
+
+    asked = []
+    monkeypatch.setattr("imgtool.data.captcha_shards.atomic_write", told)
+    write(tmp_path, shape)
+    assert len(asked) == 1 and len(list(tmp_path.glob("*/0*"))) > 1
+
+
+def test_shards_to_come_are_found_without_reading_those_that_are_there(tmp_path, monkeypatch):
+    shape = SetShape(count=12, shard=3)
+    write(tmp_path, shape, [0, 2])
+    read = []
+    monkeypatch.setattr("imgtool.data.captcha_shards.is_whole", lambda *what: read.append(what))
+    assert missing(tmp_path, shape, range(4)) == [1, 3] and not read
+    monkeypatch.undo()
+    write(tmp_path, shape, [1, 3])
+    assert missing(tmp_path, shape, range(4)) == []
+    (tmp_path / "000004.png").unlink()
+    assert missing(tmp_path, shape, range(4)) == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("000003.png", 3),
+        ("000012.png", 12),
+        ("000002.png", None),
+        ("000013.png", None),
+        ("3.png", None),
+        ("000003.jpg", None),
+        ("000003.mask.png", None),
+        ("sheet.png", None),
+    ],
+)
+def test_numbers_of_pictures(name, index):
+    assert SetShape(count=10, start=3).index_of(name) == index
+    assert SetShape(count=10, start=3, layout="tar").index_of(name) is None
 
 
 @pytest.mark.parametrize(
