@@ -1,7 +1,6 @@
 """`imgtool captcha-gen`: a style, and a picture or a set of them."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import click
 
 from imgtool.cli import params, settings, value_types
-from imgtool.cli.captcha_style import STYLE_FIELDS, Config, config_of, save_style, words_of
+from imgtool.cli.captcha_style import Config, config_of, merged, options_of, save_style
 from imgtool.cli.sources import READABLE, STREAM
 from imgtool.errors import OptionError
 from imgtool.files import printable
@@ -199,7 +198,9 @@ def captcha_gen_command(save_config: str | None, **values: Any) -> int:
     context = click.get_current_context()
     with settings.origins_told(context):
         config = config_of(values["config"], context) if values["config"] else Config({})
-        options = options_of(values, config.fields)
+        typed = {str(param.name) for param in params.on_command_line(context)}
+        style = merged(values, config.fields, typed)
+        options = options_of(style)
         if save_config:
             if values["output"] is not None:
                 raise click.UsageError("--save-config draws nothing; leave -o away.")
@@ -207,7 +208,7 @@ def captcha_gen_command(save_config: str | None, **values: Any) -> int:
             return 0
         single = _is_single(values)
         part = _part(values["shard"], force=values["force"])
-        values |= _as_in(config, context)
+        values |= _as_in(config, typed) | {"text_file": style.get("text_file")}
     from imgtool.cli import captcha_gen_work as work
 
     if single:
@@ -215,30 +216,10 @@ def captcha_gen_command(save_config: str | None, **values: Any) -> int:
     return work.draw_set(options, values, config.manifest, part=part)
 
 
-def options_of(values: Mapping[str, Any], config: Mapping[str, Any]) -> CaptchaOptions:
-    """The task's options: what is typed goes before a saved style, and that before the level."""
-    given = {name: values[name] for name in STYLE_FIELDS if values.get(name) is not None}
-    given |= {name: values[name] for name in ("text", "seed") if values.get(name) is not None}
-    if "text" in given:
-        given["text"] = unicodedata.normalize("NFC", given["text"])
-    if "level" in given and config:
-        raise OptionError("level", "does not go with --config, which has one", hint="leave one of them away")
-    if values.get("font"):
-        given["fonts"] = values["font"]
-    if values.get("text_file"):
-        if values.get("text") is not None:
-            raise OptionError("text", "does not go with --text-file", hint="leave one of them away")
-        given |= {"words": words_of(Path(values["text_file"])), "text": None}
-    merged = {**config, **given}
-    level = merged.pop("level", STYLE.level)
-    return CaptchaOptions.of_level(level, **merged)
-
-
-def _as_in(config: Config, context: click.Context) -> dict[str, Any]:
+def _as_in(config: Config, typed: Collection[str]) -> dict[str, Any]:
     """Format and quality of the set that a manifest is of, unless they are typed: for the same bytes again."""
     found = (config.manifest or {}).get("set")
     shape: dict[str, Any] = found if isinstance(found, dict) else {}
-    typed = {str(param.name) for param in params.on_command_line(context)}
     kinds = {"format": str, "quality": int}
     return {
         name: shape[name]

@@ -14,12 +14,12 @@ import cv2
 import joblib
 
 from imgtool.cli.captcha_manifest import Manifest, locked, take_folder
-from imgtool.cli.captcha_style import style_of
+from imgtool.cli.captcha_style import style_of, texts_file, words_of
 from imgtool.cli.console import console
 from imgtool.cli.recipes import Ingredient, make_recipe
 from imgtool.cli.sources import READABLE, STREAM, exists
 from imgtool.data.captcha_set import read_captcha_set
-from imgtool.data.captcha_shards import SHEET, Drawn, SetShape, is_whole, write_labels, write_shard
+from imgtool.data.captcha_shards import SHEET, Drawn, SetShape, is_whole, missing, write_labels, write_shard
 from imgtool.errors import OptionError, OutputError
 from imgtool.files import check_writable, printable, sha256_file
 from imgtool.imaging.fonts import Font, find_fonts
@@ -42,6 +42,7 @@ class Look:
         fonts: their files.
         alphabet: of random texts; None before it is known.
         scenes: pictures to take backgrounds from.
+        texts: the file whose lines are the texts to choose from; every process reads it for itself.
         secure: texts from the system's randomness.
     """
 
@@ -49,29 +50,39 @@ class Look:
     fonts: tuple[Font, ...]
     alphabet: str | None
     scenes: tuple[Path, ...]
+    texts: Path | None
     secure: bool
 
     def style(self) -> Captchas:
         """What draws them."""
         cv2.setNumThreads(1)  # pictures are too small to share
         scenes = (to_8_bits(read_picture(path).pixels) for path in self.scenes)
-        return Captchas(self.options, self.fonts, alphabet=self.alphabet, scenes=scenes, secure=self.secure)
+        options = replace(self.options, words=words_of(self.texts)) if self.texts else self.options
+        return Captchas(options, self.fonts, alphabet=self.alphabet, scenes=scenes, secure=self.secure)
 
 
-def look_of(options: CaptchaOptions, *, secure: bool = False, like: Mapping[str, Any] | None = None) -> Look:
+def look_of(
+    options: CaptchaOptions,
+    *,
+    text_file: str | None = None,
+    secure: bool = False,
+    like: Mapping[str, Any] | None = None,
+) -> Look:
     """A style with its fonts and backgrounds found.
 
     Args:
         options: the style.
+        text_file: see `Look`.
         secure: see `Look`.
         like: the manifest of a set whose pictures shall be made again.
     Raises:
         OptionError: one is not there, or is not that of the set.
     """
     fonts, scenes = find_fonts(options.fonts), _scenes(options.background)
+    texts = None if text_file is None else texts_file(text_file)
     if like is not None:
-        Manifest.require_same(like, fonts, scenes)
-    return Look(options, fonts, None, scenes, secure)
+        Manifest.require_same(like, fonts, scenes, texts)
+    return Look(options, fonts, None, scenes, texts, secure)
 
 
 def draw_one(
@@ -86,7 +97,7 @@ def draw_one(
         check_writable(path)
     elif sys.stdout.isatty() or console.json:
         raise OptionError("output", "stdout is a terminal or has --json", hint="-o captcha.png")
-    look = look_of(options, secure=values["secure"], like=like)
+    look = look_of(options, text_file=values["text_file"], secure=values["secure"], like=like)
     captcha = look.style().draw(values["start"])
     # A recipe tells the text, and who is to be kept out can read it too.
     recipe = None if look.secure else _recipe(look, captcha)
@@ -119,10 +130,10 @@ def draw_set(
         part: of the shards: remainder and divisor; None for all.
     """
     shape, folder = _shape(options, values), Path(values["output"]).absolute()  # for processes elsewhere
-    look = look_of(options, secure=values["secure"], like=like)
+    look = look_of(options, text_file=values["text_file"], secure=values["secure"], like=like)
     style = look.style()
     look = replace(look, alphabet=style.alphabet)
-    manifest = Manifest.of(options, style, look.fonts, look.scenes, shape)
+    manifest = Manifest.of(options, style, look.fonts, look.scenes, values["text_file"], shape)
     remainder, divisor = part or (0, 1)
     mine = range(remainder, shape.shards, divisor)
     if not mine:
@@ -138,10 +149,9 @@ def draw_set(
         except KeyboardInterrupt:
             console.say("What is whole is kept; the same command goes on.")
             raise
-        missing = sum(not is_whole(folder, shape, each) for each in range(shape.shards))
-        if missing:
+        if to_come := missing(folder, shape, set(range(shape.shards)) - set(mine)):
             console.say(
-                f"{missing} of {shape.shards} shards are to come; labels are written when all are there."
+                f"{len(to_come)} of {shape.shards} shards are to come; labels are written when all are there."
             )
         else:
             write_labels(folder, shape)

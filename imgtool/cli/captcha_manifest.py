@@ -1,6 +1,7 @@
 """The manifest of a set of captchas: how it is made, whether a folder holds the beginning of it, who works there."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -46,19 +47,23 @@ class Manifest:
         style: Captchas,
         fonts: Sequence[Font],
         scenes: Sequence[Path],
+        text_file: str | None,
         shape: SetShape,
     ) -> "Manifest":
-        """Of a set that is to be made."""
+        """Of a set that is to be made; of its files it tells what they are, and does not hold them."""
         fields = {
             "command": COMMAND,
             "versions": {"imgtool": __version__, **versions(), "opencv": cv2.__version__},
             "seed": options.seed,
             "secure": style.secure,
-            "style": style_of(options) | {"text": options.text, "words": list(options.words)},
+            "style": style_of(options) | {"text": options.text, "text_file": text_file},
             "alphabet": style.alphabet,
             "look_alikes": style.look_alikes,
             "fonts": [{"name": font.name, "sha256": font.sha256} for font in fonts],
-            "scenes": [{"name": printable(path.name), "sha256": sha256_file(path)} for path in scenes],
+            "scenes": [_told(path) for path in scenes],
+            "texts": []
+            if text_file is None
+            else [_told(Path(text_file)) | {"count": len(style.options.words)}],
             "set": asdict(shape),
         }
         return cls(json.loads(json.dumps(fields)), shape)
@@ -77,13 +82,17 @@ class Manifest:
         return cls(fields, SetShape.of(fields.get("set")))
 
     @staticmethod
-    def require_same(like: Mapping[str, Any], fonts: Sequence[Font], scenes: Sequence[Path]) -> None:
-        """Refuse fonts and backgrounds that are not those of a manifest, which a stranger may have written.
+    def require_same(
+        like: Mapping[str, Any], fonts: Sequence[Font], scenes: Sequence[Path], texts: Path | None
+    ) -> None:
+        """Refuse fonts, backgrounds and texts that are not those of a manifest, which a stranger may have written.
 
         Raises:
             OptionError: they differ.
         """
         found = {"fonts": [font.sha256 for font in fonts], "scenes": [sha256_file(path) for path in scenes]}
+        if texts is not None:
+            found["texts"] = [sha256_file(texts)]
         for kind, ours in found.items():
             items = like.get(kind)
             known = items if isinstance(items, list) else []
@@ -104,6 +113,29 @@ class Manifest:
         """Into its folder."""
         with atomic_write(folder / MANIFEST) as file:
             file.write(json.dumps(self.fields, indent=2).encode() + b"\n")
+
+
+def made_with(picture: Path) -> dict[str, Any] | None:
+    """How a picture of a set can be made again, for it carries no recipe itself; None for any other picture."""
+    for folder in (picture.parent, picture.parent.parent):
+        try:
+            manifest = Manifest.read(folder / MANIFEST)
+        except (OSError, ValueError):
+            continue
+        index, part = manifest.shape.index_of(picture.name), picture.relative_to(folder).parent.as_posix()
+        if index is None or part not in (manifest.shape.splits or (".",)):
+            continue
+        place = printable(folder / MANIFEST)
+        again = ["imgtool", COMMAND, "--config", place, "--start", str(index)]
+        again += ["--text", "TEXT"] if manifest.fields.get("secure") else []
+        again += ["-o", f"again.{manifest.shape.format}"]
+        return {"command": COMMAND, "manifest": place, "start": index, "again": shlex.join(again)}
+    return None
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """What a manifest says of a file."""
+    return {"name": printable(path.name), "sha256": sha256_file(path)}
 
 
 @contextmanager

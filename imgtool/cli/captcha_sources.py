@@ -50,11 +50,16 @@ def styles_of(levels: Sequence[str], places: Mapping[str, Path]) -> list[Captcha
         OptionError: a file that is no style.
     """
     from imgtool.cli.captcha_gen import captcha_gen_command
-    from imgtool.cli.captcha_style import config_of
+    from imgtool.cli.captcha_style import config_of, options_of, texts_file, words_of
 
     context = click.Context(captcha_gen_command)
-    saved = [config_of(str(path), context).fields for name, path in places.items() if name.startswith(STYLE)]
-    return [*map(CaptchaOptions.of_level, levels), *(CaptchaOptions.of_level(**found) for found in saved)]
+    styles = [CaptchaOptions.of_level(level) for level in levels]
+    for name, path in places.items():
+        if name.startswith(STYLE):
+            found = config_of(str(path), context).fields
+            words = words_of(texts_file(found["text_file"])) if "text_file" in found else ()
+            styles.append(replace(options_of(found), words=words))
+    return styles
 
 
 def drawn_by(style: CaptchaOptions, *, seed: int) -> Captchas:

@@ -4,7 +4,7 @@ import difflib
 import json
 import tomllib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from imgtool.cli.console import console
+from imgtool.cli.sources import is_file
 from imgtool.errors import OptionError, OutputError
 from imgtool.files import atomic_write, printable
 from imgtool.options.captcha import CaptchaOptions, require_drawable
@@ -20,6 +21,8 @@ from imgtool.options.captcha import CaptchaOptions, require_drawable
 STYLE_FIELDS = tuple(
     field.name for field in fields(CaptchaOptions) if field.name not in ("text", "words", "seed", "fonts")
 )
+OTHER_FIELDS = ("fonts", "text", "text_file", "seed")  # that a saved style may have all the same
+TEXTS = {"text", "text_file"}
 MOST_WORDS = 1_000_000
 
 
@@ -28,7 +31,7 @@ class Config:
     """A saved style.
 
     Attributes:
-        fields: of `CaptchaOptions` by name.
+        fields: of `CaptchaOptions` by name, and "text_file".
         manifest: of the set that it is of; None for a style alone.
     """
 
@@ -61,7 +64,7 @@ def config_of(path: str, context: click.Context) -> Config:
 def _typed(found: Mapping[str, Any], shown: str, context: click.Context) -> dict[str, Any]:
     """Values as their options would take them from the command line."""
     params = {str(param.name): param for param in context.command.params}
-    known = (*STYLE_FIELDS, "fonts", "words", "text", "seed")
+    known = (*STYLE_FIELDS, *OTHER_FIELDS)
     typed: dict[str, Any] = {}
     for key, value in found.items():
         if value is None:
@@ -71,12 +74,12 @@ def _typed(found: Mapping[str, Any], shown: str, context: click.Context) -> dict
             close = difflib.get_close_matches(name, known, n=1)
             guess = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
             raise OptionError("config", f"{shown}: no option is called {printable(key)}; {guess}")
-        if name in ("fonts", "words"):
+        if name == "fonts":
             if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
                 raise OptionError("config", f"{shown}: {key} must be a list of strings")
             typed[name] = tuple(value)
             continue
-        is_text = name == "text" or isinstance(getattr(CaptchaOptions, name, None), str)
+        is_text = name in TEXTS or isinstance(getattr(CaptchaOptions, name, None), str)
         whole = name == "seed" and not isinstance(value, int)
         if isinstance(value, bool) or whole or (is_text and not isinstance(value, str)):
             raise OptionError("config", f"{shown}: {key}: {value!r} is of another kind")
@@ -87,6 +90,51 @@ def _typed(found: Mapping[str, Any], shown: str, context: click.Context) -> dict
         except TypeError as error:
             raise OptionError("config", f"{shown}: {key}: {value!r} is of another kind") from error
     return typed
+
+
+def merged(values: Mapping[str, Any], config: Mapping[str, Any], typed: Collection[str]) -> dict[str, Any]:
+    """A style by fields: what is typed goes before a saved style, and that before the environment and settings.
+
+    Texts come from one place: the strongest that names any.
+
+    Args:
+        values: the command's, by parameter name; None or () for what is not given.
+        config: the fields of a saved style.
+        typed: the parameters that stood on the command line.
+    Raises:
+        OptionError: two things contradict each other.
+    """
+    by_name = {**values, "fonts": values.get("font")}
+    given = {name: by_name.get(name) for name in (*STYLE_FIELDS, *OTHER_FIELDS)}
+    given = {name: value for name, value in given.items() if value not in (None, ())}
+    by_hand = {name: given[name] for name in given if (name if name != "fonts" else "font") in typed}
+    if "level" in by_hand and config:
+        raise OptionError("level", "does not go with --config, which has one", hint="leave one of them away")
+    texts = next((found for each in (by_hand, config, given) if (found := TEXTS & each.keys())), set())
+    if texts == TEXTS:
+        raise OptionError("text", "does not go with --text-file", hint="leave one of them away")
+    style = {**given, **config, **by_hand}
+    return {name: value for name, value in style.items() if name not in TEXTS - texts}
+
+
+def options_of(style: Mapping[str, Any]) -> CaptchaOptions:
+    """The task's options of a style by fields, but for the words of its "text_file", which may be a million."""
+    given = {name: value for name, value in style.items() if name != "text_file"}
+    if "text" in given:
+        given["text"] = unicodedata.normalize("NFC", given["text"])
+    return CaptchaOptions.of_level(given.pop("level", CaptchaOptions.level), **given)
+
+
+def texts_file(text: str) -> Path:
+    """The path of a file of texts, for processes elsewhere too.
+
+    Raises:
+        OptionError: it is not there.
+    """
+    if not is_file(text):
+        reason = f"{printable(text)} cannot be read: there is no such file"
+        raise OptionError("text_file", reason, hint="--text-file FILE")
+    return Path(text).absolute()
 
 
 def words_of(path: Path) -> tuple[str, ...]:

@@ -138,6 +138,8 @@ def _bytes_of(item: Mapping[str, Any]) -> tuple[object, ...]:
 def inspect_command(pictures: tuple[str, ...]) -> None:
     """Show how PICTURE was made: command, options, inputs and weights with their SHA-256.
 
+    Of a picture in a set of captchas it shows the manifest, and the command that makes this picture again.
+
     \b
     Examples:
       imgtool inspect out.png
@@ -148,13 +150,24 @@ def inspect_command(pictures: tuple[str, ...]) -> None:
     failures: list[RecipeError] = []
     for picture in pictures:
         try:
-            console.data(to_json(read_recipe(Path(picture)), indent=None if console.json else 2))
+            found = read_recipe(Path(picture))
         except RecipeError as error:
-            failures.append(error)
+            if not (of_set := _in_a_set(picture)):
+                failures.append(error)
+                continue
+            found = of_set
+        console.data(to_json(found, indent=None if console.json else 2))
     for failure in failures[1:]:
         console.error(failure.message, hint=failure.hint)
     if failures:
         raise failures[0]
+
+
+def _in_a_set(picture: str) -> dict[str, Any] | None:
+    """How a picture that carries no recipe is made again with the manifest of its set, if it is of one."""
+    from imgtool.cli.captcha_manifest import made_with
+
+    return made_with(Path(picture)) if is_file(picture) else None
 
 
 @click.command(
@@ -197,7 +210,12 @@ def rerun_command(picture: str, output: str, force: bool, find: tuple[str, ...])
     name = printable(picture)
     if output != STREAM and is_file(output) and not force:
         raise click.UsageError(f"{printable(output)} exists. Use --force to replace it.")
-    recipe = read_recipe(Path(picture))
+    try:
+        recipe = read_recipe(Path(picture))
+    except RecipeError as error:
+        if of_set := _in_a_set(picture):
+            error.hint = of_set["again"]
+        raise
     command = _command(recipe.get("command"))
     fault = _fault(recipe) or (None if command else f"there is no making again of {recipe.get('command')!r}")
     if fault or not command:

@@ -184,7 +184,7 @@ def require_drawable(option: str, text: str, *, most: int = MAX_LENGTH, where: s
     """
     if not isinstance(text, str) or not text:
         raise OptionError(option, f"{where}is empty" if text == "" else f"{where}{text!r} is no text")
-    for character in text:
+    for character in text if " " in text or not text.isprintable() else "":
         if character.isspace() or not character.isprintable():
             raise OptionError(option, f"{where}{character!r} cannot be drawn")
     if len(text) > most:

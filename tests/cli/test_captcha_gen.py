@@ -215,6 +215,45 @@ def test_picture_of_a_secure_set_again(captchas, imgtool, folder):
     np.testing.assert_array_equal(pixels("a.png"), pixels("set/000002.png"))
 
 
+@pytest.mark.parametrize("split", [(), ("--split", "train=3,val=1")])
+def test_inspect_tells_how_a_picture_of_a_set_is_made_again(captchas, imgtool, folder, split):
+    captchas("-n", "6", "--start", "60", "-o", "set", "--level", "hard", "--seed", "3", *split)
+    picture = next(folder.glob("set/**/000063.png"))
+    told = json.loads(imgtool("inspect", picture.relative_to(folder)).stdout)
+    assert (told["manifest"], told["start"]) == ("set/manifest.json", 63)
+    again = told["again"].split()
+    assert again[0] == "imgtool" and imgtool(*again[1:]).code == 0
+    np.testing.assert_array_equal(pixels(again[-1]), pixels(picture))
+    assert told["again"] in imgtool("rerun", picture, "-o", "b.png").error.replace(str(folder) + "/", "")
+
+
+def test_inspect_of_a_picture_beside_a_set(captchas, imgtool, folder):
+    captchas("-n", "2", "-o", "set")
+    for name in ("other.png", "000002.png", "sub/000001.png"):
+        (folder / "set/sub").mkdir(exist_ok=True)
+        shutil.copy("set/000001.png", folder / "set" / name)
+        assert "no recipe in it" in imgtool("inspect", f"set/{name}").error
+    captchas("-n", "2", "--secure", "-o", "secret")
+    assert "--text TEXT" in json.loads(imgtool("inspect", "secret/000001.png").stdout)["again"]
+
+
+def test_words_of_a_set_lie_in_their_file_alone(captchas, imgtool, folder):
+    (folder / "words.txt").write_text("ABLE\nBAKER\nCHARLY\n")
+    assert captchas("-n", "4", "-o", "set", "--text-file", "words.txt").code == 0
+    manifest = (folder / "set/manifest.json").read_text()
+    assert "BAKER" not in manifest and json.loads(manifest)["texts"][0]["count"] == 3
+    again = ("captcha-gen", "--config", "set/manifest.json", "--start", "2")
+    assert imgtool(*again, "-o", "a.png").code == 0
+    np.testing.assert_array_equal(pixels("a.png"), pixels("set/000002.png"))
+    (folder / "words.txt").rename(folder / "moved.txt")
+    assert "words.txt cannot be read: there is no such file. Try: --text-file" in imgtool(*again).error
+    assert imgtool(*again, "-o", "b.png", "--text-file", "moved.txt").code == 0
+    assert (folder / "b.png").read_bytes() == (folder / "a.png").read_bytes()
+    (folder / "words.txt").write_text("ABLE\nBAKER\nCHARLIE\n")
+    assert "the texts here are not those of the set" in imgtool(*again).error
+    assert "differs in alphabet, texts" in captchas("-n", "4", "-o", "set", "--text-file", "words.txt").error
+
+
 @pytest.mark.ray
 def test_same_bytes_on_a_cluster(captchas, folder):
     import ray
@@ -243,10 +282,35 @@ def test_saved_style(captchas, imgtool, folder):
     assert not np.array_equal(pixels("a.png"), pixels("c.png"))
 
 
+def test_what_is_typed_goes_before_a_style_and_that_before_settings(captchas, imgtool, folder, monkeypatch):
+    captchas("--level", "hard", "--lines", "3", "--save-config", "mine.toml")
+    (folder / "imgtool.toml").write_text("[captcha-gen]\ndots = 7\n")
+    for name, value in {"lines": "1", "level": "easy", "font": "bitter", "noise": "1"}.items():
+        monkeypatch.setenv(f"IMGTOOL_CAPTCHA_GEN_{name.upper()}", value)
+    imgtool("captcha-gen", "--config", "mine.toml", "--noise", "2", "--save-config", "result.toml")
+    style = tomllib.loads((folder / "result.toml").read_text())
+    assert (style["lines"], style["level"], style["dots"], style["noise"]) == (3, "hard", 60, 2.0)
+    assert style["fonts"] == ["roboto", "kalam"]
+    imgtool("captcha-gen", "--save-config", "settings.toml")
+    style = tomllib.loads((folder / "settings.toml").read_text())
+    assert (style["lines"], style["level"], style["dots"], style["noise"]) == (1, "easy", 7, 1.0)
+
+
+def test_texts_come_from_the_strongest_place_that_names_any(captchas, imgtool, folder, monkeypatch):
+    (folder / "words.txt").write_text("ABLE\n")
+    captchas("-n", "2", "-o", "set", "--text-file", "words.txt")
+    monkeypatch.setenv("IMGTOOL_CAPTCHA_GEN_TEXT", "SETTING")
+    assert "a.png: ABLE" in imgtool("captcha-gen", "--config", "set/manifest.json", "-o", "a.png").stderr
+    assert "b.png: TYPED" in captchas("--text", "TYPED", "-o", "b.png").stderr
+    assert "c.png: ABLE" in captchas("--text-file", "words.txt", "-o", "c.png").stderr
+    assert "d.png: SETTING" in captchas("-o", "d.png").stderr
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("lins = 3", "no option is called lins; did you mean lines?"),
+        ('words = ["A"]', "no option is called words"),
         ('lines = "many"', "lines: 'many' is not a valid integer"),
         ("wave = [0.1]\nsize = 3", "size: 3 is no size"),
         ("lines = -2", "--lines: must be from 0 to 20, got -2"),
