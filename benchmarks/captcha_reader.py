@@ -35,10 +35,17 @@ def bench() -> None:
 
 
 def _audited(source: str, *more: str) -> list[dict[str, Any]]:
-    """What `captcha-audit` says of a source: its rates."""
+    """What `captcha-audit` says of a source: its rates, and the seconds of processors that all took."""
+    before = _worked()
     (line,) = run(*IMGTOOL, "captcha-audit", source, "--json", "-q", *more).splitlines()
     rates: list[dict[str, Any]] = json.loads(line)["rates"]
-    return rates
+    return [rate | {"work": _worked() - before} for rate in rates]
+
+
+def _worked() -> float:
+    """Seconds of processors that children have taken."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _shown(rate: dict[str, Any]) -> str:
@@ -56,10 +63,9 @@ def train(sources: tuple[str, ...], span: str, output: Path | None, more: str) -
     with tempfile.TemporaryDirectory() as folder:
         place = str(output or Path(folder) / "run")
         command = [*IMGTOOL, "train-captcha", *(sources or ("medium",)), "-o", place, "--time", span]
-        began, before = time.monotonic(), os.times()
+        began, before = time.monotonic(), _worked()
         run(*command, *more.split())
-        wall, after = time.monotonic() - began, os.times()
-        work = after.children_user + after.children_system - before.children_user - before.children_system
+        wall, work = time.monotonic() - began, _worked() - before
         steps = json.loads((Path(place) / "log.jsonl").read_text().splitlines()[-1])["step"]
         for level in sources or ("medium",):
             (rate,) = _audited(level, "--weights", place)
@@ -82,11 +88,14 @@ def places(steps: int) -> None:
 
 @bench.command()
 @click.option("--train", "span", help="Also train for each level so long.")
-def levels(span: str | None) -> None:
+@click.option("--level", "chosen", multiple=True, type=click.Choice(LEVELS), default=LEVELS)
+def levels(span: str | None, chosen: tuple[str, ...]) -> None:
     """How much of each level the reader of this project reads."""
-    for level in LEVELS:
+    for level in chosen:
         for rate in _audited(level, *(("--train", span) if span else ())):
-            print(f"| {level}, {rate['reader']} | {_shown(rate)} |")
+            print(
+                f"| {level}, {rate['reader']}, {rate['work']:.0f} s of processors in all | {_shown(rate)} |"
+            )
 
 
 @bench.command()
@@ -105,7 +114,9 @@ def transfer(count: int, span: str) -> None:
                 theirs.generate_image(text).save(Path(folder) / f"{number}.png", compress_level=1)
                 labels.write(json.dumps({"file": f"{number}.png", "text": text}) + "\n")
         for rate in _audited(folder, "--train", span):
-            print(f"| package captcha, {rate['reader']} | {_shown(rate)} |")
+            print(
+                f"| `captcha`, {rate['reader']}, {rate['work']:.0f} s of processors in all | {_shown(rate)} |"
+            )
 
 
 @bench.command()

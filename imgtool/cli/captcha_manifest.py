@@ -19,6 +19,7 @@ from imgtool.data.captcha_shards import MANIFEST, SHARDS, SetShape, parsed_json,
 from imgtool.errors import OptionError, OutputError
 from imgtool.files import atomic_write, check_writable, printable, sha256_file
 from imgtool.imaging.fonts import Font
+from imgtool.imaging.quick import DEFLATE
 from imgtool.options.captcha import CaptchaOptions
 from imgtool.tasks.captcha import Captchas
 
@@ -53,7 +54,7 @@ class Manifest:
         """Of a set that is to be made; of its files it tells what they are, and does not hold them."""
         fields = {
             "command": COMMAND,
-            "versions": {"imgtool": __version__, **versions(), "opencv": cv2.__version__},
+            "versions": {"imgtool": __version__, **versions(), "opencv": cv2.__version__, "deflate": DEFLATE},
             "seed": options.seed,
             "secure": style.secure,
             "style": style_of(options) | {"text": options.text, "text_file": text_file},

@@ -27,12 +27,12 @@ class Tar:
             name: up to 100 letters of ASCII.
             data: what is in it.
         """
-        self._write(_header(name.encode("ascii"), len(data)), data, bytes(-len(data) % tarfile.BLOCKSIZE))
+        padding = bytes(-len(data) % tarfile.BLOCKSIZE)
+        self._write(b"".join((_header(name.encode("ascii"), len(data)), data, padding)))
 
-    def _write(self, *parts: bytes) -> None:
-        for part in parts:
-            self._file.write(part)
-            self._written += len(part)
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._written += len(data)
 
     def __enter__(self) -> Self:
         return self
