@@ -18,8 +18,9 @@ from imgtool.cli.captcha_style import style_of, texts_file, words_of
 from imgtool.cli.console import console
 from imgtool.cli.recipes import Ingredient, make_recipe
 from imgtool.cli.sources import READABLE, STREAM, exists
+from imgtool.data.captcha_labels import write_labels
 from imgtool.data.captcha_set import read_captcha_set
-from imgtool.data.captcha_shards import SHEET, Drawn, SetShape, is_whole, missing, write_labels, write_shard
+from imgtool.data.captcha_shards import SHEET, Drawn, SetShape, is_whole, missing, write_shard
 from imgtool.errors import OptionError, OutputError
 from imgtool.files import check_writable, printable, sha256_file
 from imgtool.imaging.fonts import Font, find_fonts

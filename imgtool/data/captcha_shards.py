@@ -2,6 +2,7 @@
 
 DIR/manifest.json           how the set was made
 DIR/shards/00000.jsonl      what shard 0 holds, written when all of it is there
+DIR/shards/00000.truth      its lines of truth.jsonl, apart from what is read again and again
 DIR/[SPLIT/]labels.jsonl    {"file": …, "text": …} a line, paths from here; with a "member" or "row"
 DIR/[SPLIT/]labels.csv      the same
 DIR/[SPLIT/]truth.jsonl     with every glyph
@@ -9,9 +10,7 @@ DIR/[SPLIT/]000000.png, or 00000.tar (WebDataset), or 00000.npy
 DIR/[SPLIT/]masks/000000.png
 """
 
-import csv
 import hashlib
-import io
 import json
 import math
 import os
@@ -20,7 +19,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,17 +175,20 @@ def write_shard(folder: Path, shape: SetShape, shard: int, drawn: Iterable[Drawn
     with output_errors(folder):
         records = store(folder, shape, shard, drawn)
         settle({folder, *(path.parent for path in _files_of(folder, records))})
+    if shape.truth:
+        with atomic_write(_truth_path(folder, shard)) as file:
+            file.writelines(as_line(_without(record, "split")) for record in records)
     with atomic_write(_record_path(folder, shard)) as file:
-        for record in records:
-            file.write(_line(record))
+        file.writelines(as_line(_without(record, "glyphs")) for record in records)
 
 
 def is_whole(folder: Path, shape: SetShape, shard: int) -> bool:
     """Whether all of a shard is there."""
     try:
-        records = list(_records(folder, shard))
-        files = _files_of(folder, records)
-        return len(records) == len(shape.indices(shard)) and all(each.stat().st_size for each in files)
+        records = list(records_of(folder, shard))
+        told = sum(1 for _ in truth_of(folder, shard)) if shape.truth else len(records)
+        whole = len(records) == told == len(shape.indices(shard))
+        return whole and all(each.stat().st_size for each in _files_of(folder, records))
     except (OSError, ValueError):
         return False
 
@@ -203,37 +205,6 @@ def _files_of(folder: Path, records: Sequence[Mapping[str, Any]]) -> set[Path]:
     return {folder / split / name for split, name in names}
 
 
-def write_labels(folder: Path, shape: SetShape) -> None:
-    """Tell what the set holds, once all shards are there: labels and truth of each part."""
-    keys = ["file", *PLACES[shape.layout], "text"]
-    with ExitStack() as stack:
-        parts = {
-            split: _Labels(stack, folder / split, keys, truth=shape.truth) for split in shape.splits or ("",)
-        }
-        for shard in range(shape.shards):
-            for record in _records(folder, shard):
-                parts[record.pop("split")].add(record)
-
-
-class _Labels:
-    """The labels of a part, as lines of JSON and as a table."""
-
-    def __init__(self, stack: ExitStack, place: Path, keys: Sequence[str], *, truth: bool) -> None:
-        self.keys = keys
-        self.lines = stack.enter_context(atomic_write(place / LABELS))
-        table = stack.enter_context(atomic_write(place / TABLE))
-        self.rows = csv.writer(stack.enter_context(_text(table)), lineterminator="\n")
-        self.rows.writerow(keys)
-        self.truth = stack.enter_context(atomic_write(place / TRUTH)) if truth else None
-
-    def add(self, record: Mapping[str, Any]) -> None:
-        """A picture."""
-        self.rows.writerow([record[key] for key in self.keys])
-        self.lines.write(_line({key: record[key] for key in self.keys}))
-        if self.truth:
-            self.truth.write(_line(record))
-
-
 def remove_set(folder: Path, shape: SetShape) -> None:
     """Delete what a set of this shape writes, and nothing else; what its records say is not asked."""
     parts = (*shape.splits, "")
@@ -241,7 +212,8 @@ def remove_set(folder: Path, shape: SetShape) -> None:
         for name in shape.files(shard):
             for split in parts:
                 (folder / split / name).unlink(missing_ok=True)
-        _record_path(folder, shard).unlink(missing_ok=True)
+        for path in (_record_path(folder, shard), _truth_path(folder, shard)):
+            path.unlink(missing_ok=True)
         _remove_apart(folder, shard)
     for split in parts:
         for name in (LABELS, TABLE, TRUTH) if split else (LABELS, TABLE, TRUTH, MANIFEST, SHEET):
@@ -301,7 +273,7 @@ def _as_tars(folder: Path, shape: SetShape, shard: int, drawn: Iterable[Drawn]) 
             add(record["member"], encoded(each.pixels, shape.format, quality=shape.quality))
             add(f"{name}.txt", each.text.encode())
             if each.glyphs:
-                add(f"{name}.json", _line({"text": each.text, "glyphs": each.glyphs}))
+                add(f"{name}.json", as_line({"text": each.text, "glyphs": each.glyphs}))
             if each.mask is not None:
                 add(f"{name}.mask.png", encoded(each.mask, "png"))
             records.append(record)
@@ -334,19 +306,8 @@ def _record(shape: SetShape, drawn: Drawn) -> dict[str, Any]:
     return {"split": shape.split_of(drawn.text), "file": "", "text": drawn.text, **glyphs}
 
 
-def _text(file: BinaryIO) -> "io.TextIOWrapper":
-    return _Unclosing(file, encoding="utf-8", newline="")
-
-
-class _Unclosing(io.TextIOWrapper):
-    """Text written into a file that somebody else will close."""
-
-    def __exit__(self, *_: object) -> None:
-        self.flush()
-        self.detach()
-
-
-def _line(record: Mapping[str, Any]) -> bytes:
+def as_line(record: Mapping[str, Any]) -> bytes:
+    """A line of JSON."""
     return _JSON.encode(record).encode() + b"\n"
 
 
@@ -354,7 +315,21 @@ def _record_path(folder: Path, shard: int) -> Path:
     return folder / SHARDS / f"{shard:05d}.jsonl"
 
 
-def _records(folder: Path, shard: int) -> Iterator[dict[str, Any]]:
+def _truth_path(folder: Path, shard: int) -> Path:
+    return _record_path(folder, shard).with_suffix(".truth")
+
+
+def truth_of(folder: Path, shard: int) -> Iterator[bytes]:
+    """The lines of a shard's truth."""
+    with _truth_path(folder, shard).open("rb") as lines:
+        yield from lines
+
+
+def _without(record: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != key}
+
+
+def records_of(folder: Path, shard: int) -> Iterator[dict[str, Any]]:
     """What a shard holds.
 
     Raises:

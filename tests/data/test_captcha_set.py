@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imgtool.data.captcha_labels import write_labels
 from imgtool.data.captcha_set import read_captcha_set
-from imgtool.data.captcha_shards import Drawn, SetShape, write_labels, write_shard
+from imgtool.data.captcha_shards import Drawn, SetShape, write_shard
 from imgtool.errors import DataError
 
 

@@ -7,6 +7,7 @@ import tarfile
 import numpy as np
 import pytest
 
+from imgtool.data.captcha_labels import write_labels
 from imgtool.data.captcha_set import read_captcha_set
 from imgtool.data.captcha_shards import (
     Drawn,
@@ -14,7 +15,6 @@ from imgtool.data.captcha_shards import (
     is_whole,
     missing,
     remove_set,
-    write_labels,
     write_shard,
 )
 from imgtool.errors import OutputError
@@ -128,7 +128,7 @@ def test_place_that_cannot_be_written(tmp_path, layout):
 
 
 def test_removes_its_own_files_alone(tmp_path, layout):
-    shape = SetShape(count=6, shard=3, layout=layout, splits=SPLITS)
+    shape = SetShape(count=6, shard=3, layout=layout, splits=SPLITS, truth=True)
     write(tmp_path, shape)
     write_labels(tmp_path, shape)
     (tmp_path / "mine.txt").write_text("mine")
@@ -218,6 +218,17 @@ def test_shards_to_come_are_found_without_reading_those_that_are_there(tmp_path,
 def test_numbers_of_pictures(name, index):
     assert SetShape(count=10, start=3).index_of(name) == index
     assert SetShape(count=10, start=3, layout="tar").index_of(name) is None
+
+
+def test_shard_that_lost_its_truth_is_not_whole(tmp_path):
+    shape = SetShape(count=4, truth=True)
+    for harm in ("", "{}\n"):
+        write(tmp_path, shape)
+        assert is_whole(tmp_path, shape, 0)
+        (tmp_path / "shards/00000.truth").write_text(harm)
+        assert not is_whole(tmp_path, shape, 0)
+    (tmp_path / "shards/00000.truth").unlink()
+    assert not is_whole(tmp_path, shape, 0)
 
 
 @pytest.mark.parametrize(
