@@ -11,7 +11,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +23,7 @@ if sys.platform != "win32":
 
 TEMPORARY_PREFIX = ".imgtool-"
 TEMPORARY_SUFFIX = ".part"
+FEW = 8  # files that are brought to the disk one by one
 SWEEP_SECONDS = 10.0  # one process searches a folder for leftovers at most this often
 
 _OPEN_FILES = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
@@ -126,12 +127,15 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
         draft.discard()
 
 
-def settle(paths: Iterable[Path]) -> None:
+def settle(paths: Collection[Path]) -> None:
     """Have what is in files, and the names in folders, on the disk, so that a loss of power takes nothing of it.
 
     Raises:
         OSError: the disk failed.
     """
+    if len(paths) > FEW and sys.platform == "linux":
+        os.sync()  # for all at once, and it waits: a hundredth of the time for a thousand files
+        return
     for path in paths:
         if sys.platform == "win32" and path.is_dir():  # which has no such call
             continue

@@ -164,7 +164,8 @@ def test_emptied_picture_or_lost_mask_is_not_whole(tmp_path):
         assert not is_whole(tmp_path, shape, 0)
 
 
-def test_pictures_are_on_the_disk_before_the_word_that_they_are_there(tmp_path, layout, monkeypatch):
+@pytest.mark.parametrize("count", [2, 20])
+def test_pictures_are_on_the_disk_before_the_word_that_they_are_there(tmp_path, layout, count, monkeypatch):
     """Theirs and their names: a loss of power leaves no shard that is whole by its record alone."""
     safe = {}
 
@@ -172,8 +173,12 @@ def test_pictures_are_on_the_disk_before_the_word_that_they_are_there(tmp_path, 
         status = os.fstat(file)
         safe[status.st_ino] = os.listdir(file) if stat.S_ISDIR(status.st_mode) else []  # noqa: PTH208
 
+    def sync():
+        safe.update({each.stat().st_ino: [] for each in tmp_path.rglob("*") if each.is_file()})
+
     monkeypatch.setattr("os.fsync", fsync)
-    shape = SetShape(count=4, layout=layout, masks=True, splits=SPLITS)
+    monkeypatch.setattr("os.sync", sync)
+    shape = SetShape(count=count, layout=layout, masks=True, splits=SPLITS)
 
     def told(path):
         if path.suffix == ".jsonl":
