@@ -2,8 +2,9 @@
 
     python benchmarks/captcha_reader.py train --time 5m
     python benchmarks/captcha_reader.py places --steps 800
-    python benchmarks/captcha_reader.py levels
-    python benchmarks/captcha_reader.py transfer
+    python benchmarks/captcha_reader.py levels --steps 600
+    python benchmarks/captcha_reader.py transfer --steps 600
+    python benchmarks/captcha_reader.py others    (needs `pip install ddddocr captcha-whisperer`)
     python benchmarks/captcha_reader.py clean
     python benchmarks/captcha_reader.py speed
 
@@ -19,6 +20,7 @@ import random
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +37,10 @@ def bench() -> None:
 
 
 def _audited(source: str, *more: str) -> list[dict[str, Any]]:
-    """What `captcha-audit` says of a source: its rates, and the seconds of processors that all took."""
-    before = _worked()
+    """What `captcha-audit` says of a source: its rates."""
     (line,) = run(*IMGTOOL, "captcha-audit", source, "--json", "-q", *more).splitlines()
     rates: list[dict[str, Any]] = json.loads(line)["rates"]
-    return [rate | {"work": _worked() - before} for rate in rates]
+    return rates
 
 
 def _worked() -> float:
@@ -87,36 +88,83 @@ def places(steps: int) -> None:
 
 
 @bench.command()
-@click.option("--train", "span", help="Also train for each level so long.")
+@click.option(
+    "--steps", default=0, show_default=True, help="Of training for each level, after which it is tried too."
+)
 @click.option("--level", "chosen", multiple=True, type=click.Choice(LEVELS), default=LEVELS)
-def levels(span: str | None, chosen: tuple[str, ...]) -> None:
-    """How much of each level the reader of this project reads."""
+def levels(steps: int, chosen: tuple[str, ...]) -> None:
+    """How much of each level the reader of this project reads, before and after training for it."""
     for level in chosen:
-        for rate in _audited(level, *(("--train", span) if span else ())):
-            print(
-                f"| {level}, {rate['reader']}, {rate['work']:.0f} s of processors in all | {_shown(rate)} |"
-            )
+        _before_and_after(level, level, level, steps)
 
 
 @bench.command()
-@click.option("--count", default=6000, show_default=True, help="Captchas to train on and to be rated by.")
-@click.option("--time", "span", default="2m", show_default=True)
-def transfer(count: int, span: str) -> None:
-    """How much the reader reads of captchas that another package draws, before and after training on them."""
+@click.option("--count", default=5000, show_default=True, help="Captchas to train on.")
+@click.option("--steps", default=600, show_default=True)
+def transfer(count: int, steps: int) -> None:
+    """How much the reader reads of captchas that another package draws, before and after training on some of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, size, seed in (("seen", count, 0), ("fresh", 1000, 1)):
+            _foreign(Path(folder) / name, size, random.Random(seed))
+        _before_and_after("package captcha", f"{folder}/seen", f"{folder}/fresh", steps)
+
+
+def _before_and_after(told: str, seen: str, fresh: str, steps: int) -> None:
+    """The shipped reader on captchas that nobody has seen, before and after training for such."""
+    (rate,) = _audited(fresh)
+    print(f"| {told}, the shipped reader | {_shown(rate)} |", flush=True)
+    if not steps:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        before, place = _worked(), f"{folder}/run"
+        run(*IMGTOOL, "train-captcha", seen, "-o", place, "--start", "captcha", "--steps", str(steps), "-q")
+        work = _worked() - before
+        (rate,) = _audited(fresh, "--weights", place)
+        print(f"| {told}, after {steps} steps, {work:.0f} s of processors | {_shown(rate)} |", flush=True)
+
+
+def _foreign(folder: Path, count: int, draw: random.Random) -> None:
+    """A labelled set of another package's captchas."""
     from captcha.image import ImageCaptcha
 
-    draw = random.Random(0)
-    with tempfile.TemporaryDirectory() as folder:
-        theirs = ImageCaptcha(160, 60)
-        with (Path(folder) / "labels.jsonl").open("w") as labels:
-            for number in range(count):
-                text = "".join(draw.choices("2346789ABCDEFGHJKLMNPQRSTUVWXZ", k=5))
-                theirs.generate_image(text).save(Path(folder) / f"{number}.png", compress_level=1)
-                labels.write(json.dumps({"file": f"{number}.png", "text": text}) + "\n")
-        for rate in _audited(folder, "--train", span):
-            print(
-                f"| `captcha`, {rate['reader']}, {rate['work']:.0f} s of processors in all | {_shown(rate)} |"
-            )
+    folder.mkdir()
+    theirs = ImageCaptcha(160, 60)
+    with (folder / "labels.jsonl").open("w") as labels:
+        for number in range(count):
+            text = "".join(draw.choices("2346789ABCDEFGHJKLMNPQRSTUVWXZ", k=5))
+            theirs.generate_image(text).save(folder / f"{number}.png", compress_level=1)
+            labels.write(json.dumps({"file": f"{number}.png", "text": text}) + "\n")
+
+
+@bench.command()
+@click.option("--count", default=300, show_default=True)
+def others(count: int) -> None:
+    """How much of each level readers of other families read as they come, and how much at least one of them does."""
+    import ddddocr
+    from captcha_whisperer import CaptchaRecognizer
+
+    from imgtool import captchas
+    from imgtool.imaging.quick import encoded
+    from imgtool.metrics.captchas import Rate
+
+    whisperer = CaptchaRecognizer()
+    readers: dict[str, Callable[[bytes], str]] = {
+        "ddddocr": ddddocr.DdddOcr(show_ad=False).classification,
+        "ddddocr, beta": ddddocr.DdddOcr(beta=True, show_ad=False).classification,
+        "captcha-whisperer": lambda data: str(whisperer.recognize_bytes(data)["text"]),
+    }
+    for level in LEVELS:
+        drawn = list(captchas(count, level, seed=1_000_003))
+        hits = {name: [_is_read(each, read, encoded) for each in drawn] for name, read in readers.items()}
+        hits["at least one of them"] = [any(each) for each in zip(*hits.values(), strict=True)]
+        for name, found in hits.items():
+            rate = Rate(sum(found), count)
+            shown = _shown({"share": rate.share, "interval": rate.interval})
+            print(f"| {level}, {count} captchas, {name} | {shown} |", flush=True)
+
+
+def _is_read(drawn: Any, read: Callable[[bytes], str], encoded: Callable[..., bytes]) -> bool:
+    return read(encoded(drawn.pixels, "png")).casefold() == drawn.text.casefold()
 
 
 @bench.command()

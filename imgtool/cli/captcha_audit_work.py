@@ -145,7 +145,7 @@ def _trained(
     pace = {"score_every": NEVER, "save_every": 60.0}
     training.start(TRAINING, places, path, given, {**values, **pace}, alone=False)
     lines = RunFolder.resumed(path).history()
-    return f"after {options.train:g} s of training for it, {lines[-1]['step']} steps"
+    return f"the same after {options.train:g} s of training for it, {lines[-1]['step']} steps"
 
 
 def _tell(source: str, captchas: Tried, rates: Mapping[str, Rate]) -> None:

@@ -47,7 +47,7 @@ def read_captcha_set(path: Path) -> list[CaptchaItem]:
     """
     labels = _labels_file(path)
     items = []
-    for number, record in enumerate(_rows(labels), start=1):
+    for number, record in _rows(labels):
         where = f"{printable(labels)}, line {number}"
         file, text = record.get("file"), record.get("text")
         if not isinstance(file, str) or not isinstance(text, str) or not file or not text:
@@ -76,15 +76,18 @@ def _labels_file(path: Path) -> Path:
         if (path / name).is_file():
             return path / name
     parts = sorted(each.parent.name for each in path.glob(f"*/{LABELS}")) if path.is_dir() else []
-    hint = f"{printable(path / parts[0])}" if parts else "imgtool captcha-gen -n 1000 -o DIR"
-    raise DataError(f"{printable(path)} holds no {LABELS} or {TABLE}", hint=hint)
+    hint = f"{printable(path / parts[0])}" if parts else "imgtool captcha-gen -n 1000 -o DIR, which writes both"
+    fields = "a file and a text in each line"
+    raise DataError(f"{printable(path)} holds no {LABELS} or {TABLE} with {fields}", hint=hint)
 
 
-def _rows(labels: Path) -> Iterator[Mapping[str, Any]]:
+def _rows(labels: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The records of a file of labels, each with the number of its line."""
     try:
         with labels.open(encoding="utf-8-sig", newline="") as lines:
             if labels.suffix.lower() == ".csv":
-                yield from csv.DictReader(lines)
+                rows = csv.DictReader(lines)
+                yield from ((rows.line_num, row) for row in rows)
                 return
             for number, line in enumerate(lines, start=1):
                 if not line.strip():
@@ -94,7 +97,7 @@ def _rows(labels: Path) -> Iterator[Mapping[str, Any]]:
                     raise DataError(
                         f"{printable(labels)}, line {number}: expected an object, found {line[:40]!r}"
                     )
-                yield record
+                yield number, record
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{printable(labels)} cannot be read: {error}") from error
 

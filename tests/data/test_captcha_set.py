@@ -25,7 +25,7 @@ def test_csv_alone(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     (item,) = read_captcha_set(labels(tmp_path, "file,text\na.png,AB\n", "labels.csv"))
     assert (item.name, item.text) == ("a.png", "AB")
-    with pytest.raises(DataError, match=r"line 1: .*a\.png: the file is empty"):
+    with pytest.raises(DataError, match=r"line 2: .*a\.png: the file is empty"):
         item.read()
 
 
