@@ -76,7 +76,9 @@ def _labels_file(path: Path) -> Path:
         if (path / name).is_file():
             return path / name
     parts = sorted(each.parent.name for each in path.glob(f"*/{LABELS}")) if path.is_dir() else []
-    hint = f"{printable(path / parts[0])}" if parts else "imgtool captcha-gen -n 1000 -o DIR, which writes both"
+    hint = (
+        f"{printable(path / parts[0])}" if parts else "imgtool captcha-gen -n 1000 -o DIR, which writes both"
+    )
     fields = "a file and a text in each line"
     raise DataError(f"{printable(path)} holds no {LABELS} or {TABLE} with {fields}", hint=hint)
 
