@@ -58,7 +58,7 @@ def together(*options: Callable[[F], F]) -> Callable[[F], F]:
 def default(options: object, name: str) -> str:
     """The default of an option's field as the help shows it; of a mapping, its names."""
     value = getattr(options, name)
-    if value is None:
+    if value is None or value == ():
         return "none"
     return ",".join(map(str, value)) if isinstance(value, tuple | dict) else str(value)
 

@@ -13,10 +13,9 @@ from imgtool.cli.console import console
 from imgtool.cli.picture_sources import pictures_told
 from imgtool.cli.recipes import Ingredient, make_recipe, require_same_weights, shown_path
 from imgtool.cli.sources import STREAM
-from imgtool.errors import DataError, OptionError, OutputError
-from imgtool.files import check_writable, printable
+from imgtool.errors import DataError, OutputError
+from imgtool.files import printable
 from imgtool.imaging import animation
-from imgtool.imaging.encode import FORMATS
 from imgtool.imaging.io import write_picture
 from imgtool.imaging.picture import Picture
 from imgtool.options.gan import GAN_WEIGHTS, SampleGanOptions
@@ -26,21 +25,20 @@ from imgtool.runtime.registry import find_weights
 from imgtool.tasks.nearest_pictures import nearest_pictures
 from imgtool.tasks.picture_features import space_of
 from imgtool.tasks.sample_gan import class_numbers, grid, load_generator, sample
-from imgtool.training.run_folder import OPTIONS
 
 FRAME = 1 / 24  # seconds
 PAIRS = 4  # samples in a row, each beside its nearest picture
-MOST_IN_GRID = 10_000
 
 
-def draw(options: SampleGanOptions, output: str, values: Mapping[str, Any], *, force: bool) -> int:
+def draw(
+    options: SampleGanOptions, output: str, values: Mapping[str, Any], *, single: bool, force: bool
+) -> int:
     """Draw a grid, a walk, samples beside pictures, or single files; the exit code.
 
     Raises:
         ImgtoolError: something of it cannot be had or written.
     """
-    path, single = Path(output), _is_picture(output)
-    _require_possible(options, path, values, single=single, force=force)
+    path = Path(output)
     samples = _Samples(options, {**values, "threads": processor.prepare(values["threads"])})
     told: dict[str, Any] = {}
     if not single:
@@ -50,45 +48,13 @@ def draw(options: SampleGanOptions, output: str, values: Mapping[str, Any], *, f
     else:
         count = samples.save_one(path, force=force)
     console.record({"output": output, "pictures": count, "weights": samples.weights.sha256, **told})
-    far = f"; {told['closeness']:.2f} times as far from their nearest picture as pictures are" if told else ""
-    console.say(f"{printable(output)}: {count} pictures{far}")
+    console.say(f"{printable(output)}: {count} {'picture' if count == 1 else 'pictures'}")
+    if told:
+        console.say(
+            f"On the right of each sample the nearest picture of {printable(values['nearest'])}. Samples are "
+            f"{told['closeness']:.2f} times as far from it as pictures are from their own nearest (copies: near 0)."
+        )
     return 0
-
-
-def _is_picture(output: str) -> bool:
-    """Whether one picture is to be written, or a folder of them.
-
-    Raises:
-        OptionError: neither.
-    """
-    suffix = Path(output).suffix[1:].lower()
-    if output == STREAM or (suffix in FORMATS and not output.endswith("/")):
-        return True
-    if suffix and not output.endswith("/") and not Path(output).is_dir():
-        raise OptionError("output", f"no format .{suffix}", hint=f"-o grid.png, or -o {output}/ for a folder")
-    return False
-
-
-def _require_possible(
-    options: SampleGanOptions, output: Path, values: Mapping[str, Any], *, single: bool, force: bool
-) -> None:
-    count = len(options.origins) * max(1, options.interpolate)
-    if single and count > MOST_IN_GRID:
-        raise OptionError("count", f"{count} are too many for one picture", hint="-o FOLDER for single files")
-    if not single and output.exists() and not output.is_dir():
-        raise OutputError(f"{printable(output)} is a file and no picture", hint="-o FOLDER or -o grid.png")
-    if not single and (output / OPTIONS).exists():
-        raise OutputError(f"{printable(output)} is a training run", hint="another -o")
-    if not single and values["nearest"]:
-        raise OptionError("nearest", "draws one sheet", hint="-o nearest.png")
-    if options.interpolate and values["nearest"]:
-        raise OptionError("nearest", "does not go with --interpolate")
-    if options.seeds and (values["count"] is not None or values["start"] is not None):
-        raise OptionError("seeds", "tells which samples, and --count and --start do too")
-    if str(output) != STREAM:
-        if single and output.exists() and not force:
-            raise OutputError(f"{printable(output)} exists", hint="--force replaces it")
-        check_writable(output if single else output / "000000.png")
 
 
 class _Samples:
@@ -100,7 +66,7 @@ class _Samples:
     """
 
     def __init__(self, options: SampleGanOptions, values: Mapping[str, Any]) -> None:
-        self.values = values
+        self.values, self.scale = values, values["scale"]
         self.device = select_device(values["device"], values["precision"])
         self.weights = find_weights(values["weights"])
         require_same_weights(self.weights.name, self.weights.sha256)
@@ -108,9 +74,9 @@ class _Samples:
         self.options = replace(options, classes=class_numbers(values["classes"] or "", self.classes))
 
     def drawn(self) -> Iterator[NDArray[np.uint8]]:
-        """The pictures in RGB."""
+        """The pictures in RGB, enlarged."""
         for each in sample(self.generator, self.options, device=self.device, classes=len(self.classes)):
-            yield _rgb(each)
+            yield _rgb(each).repeat(self.scale, axis=0).repeat(self.scale, axis=1)
 
     def save_one(self, path: Path, *, force: bool) -> int:
         """A grid, a strip of a walk, or a film of it."""
@@ -146,15 +112,16 @@ class _Samples:
 
     def save_nearest(self, path: Path, *, force: bool) -> tuple[int, dict[str, Any]]:
         """A sheet of samples, each with the nearest picture on its right; how near they are."""
-        data, samples = self.values["nearest"], list(self.drawn())
+        data, enlarged = self.values["nearest"], list(self.drawn())
         known = pictures_told(data, self.generator.shape.size, self.values["fit"])
         if len(known.pixels) < 2:
             raise DataError(f"{printable(data)} holds one picture, expected two at least")
         space = space_of(find_weights(self.values["features"]), self.device)
         pictures = np.broadcast_to(known.pixels, (*known.pixels.shape[:3], 3)).copy()
+        samples = [each[:: self.scale, :: self.scale] for each in enlarged]
         found = nearest_pictures(samples, pictures, space)
         pairs = [
-            each
+            each.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
             for picture, index in zip(samples, found.indices, strict=True)
             for each in (picture, pictures[int(index)])
         ]
@@ -172,7 +139,7 @@ class _Samples:
             del knobs["count"]
         if options.classes:
             knobs["classes"] = ",".join(f"#{number}" for number in options.classes)
-        machine = {"device": str(self.device.torch), "precision": self.device.precision}
+        machine = {"device": str(self.device.torch), "precision": self.device.precision, "scale": self.scale}
         knobs |= {"seed": options.seed, **machine, "threads": self.values["threads"]}
         knobs |= {"weights": self.weights.name} if named else {}
         # A file of weights is an input with a path of its own; no folder of this machine goes into a recipe.

@@ -50,15 +50,23 @@ def score(real: Path, fake: Path, *, output: Path | None, values: Mapping[str, A
     else:
         console.data(_words(told))
     if output is not None:
-        rows = [[name, str(value)] for name, value in told.items()]
+        rows = [[name, _shown(value)] for name, value in told.items()]
         words = (
-            f"Fréchet distance in {space.name}; numbers of another space, such as FID, are not comparable."
+            f"Fréchet distance in {space.name}, the smaller the better, and at best near its floor, that of two "
+            "halves of the real pictures; numbers of another space, such as FID, are not comparable."
         )
         write_report(output, "Two sets of pictures", [Paragraph(words), Table(["measure", "value"], rows)])
 
 
 def _tell(on_progress: OnProgress, shown: str, done: int, count: int) -> None:
     on_progress(done, count, shown)
+
+
+def _shown(value: object) -> str:
+    """A value on the page."""
+    if isinstance(value, tuple):
+        return " to ".join(map(_shown, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _words(told: Mapping[str, Any]) -> str:

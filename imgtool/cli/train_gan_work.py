@@ -86,7 +86,9 @@ def _judged(
     """The pictures to train on, and a judge that has seen others, if there are enough and its weights can be had."""
     count = min(MOST_HELD_OUT, round(len(pictures.pixels) * HELD_OUT))
     if count < LEAST:
-        console.say(f"{count} pictures held out would be too few to tell a distance: it is not scored.")
+        console.say("Too few pictures to hold some out: all are trained on, and nothing is scored.")
+        if not options.augment:
+            console.say("Of so few it may copy; --augment color,shift,cutout shows them in more ways.")
         return pictures, None
     try:
         space = space_of(find_weights(options.features), device)

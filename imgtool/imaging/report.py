@@ -22,12 +22,14 @@ LEFT, RIGHT, TOP, BOTTOM = 76, 16, 12, 52  # what a plot leaves for numbers and 
 LINE_HEIGHT, LETTER = 20, 7.5  # of a legend: rows, and about the width of a letter
 SMALL = 1e-3  # a number in a table below this is written with its exponent
 MARGIN = 0.04  # of a plot's range, above and below its curves
-COLORS = 6  # as the style sheet has, of curves before they repeat
+COLORS = 8  # as the style sheet has, of curves before they repeat
 STYLE = """
 :root { color-scheme: light dark; --ink: #262626; --ground: #fff; --faint: #6b6b6b; --line: #ddd;
-  --c0: #0072b2; --c1: #d55e00; --c2: #00845f; --c3: #b0588f; --c4: #a87300; --c5: #2f8fc4 }
+  --c0: #0072b2; --c1: #d55e00; --c2: #00845f; --c3: #b0588f; --c4: #a87300; --c5: #2f8fc4; --c6: #6e6e6e;
+  --c7: #7d5a2e }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --ground: #17181a; --faint: #9a9a9a; --line: #3a3b3e;
-  --c0: #56b4e9; --c1: #ff8c42; --c2: #2fc796; --c3: #e09cc4; --c4: #f0c04a; --c5: #8ecbff } }
+  --c0: #56b4e9; --c1: #ff8c42; --c2: #2fc796; --c3: #e09cc4; --c4: #f0c04a; --c5: #8ecbff; --c6: #b4b4b4;
+  --c7: #c9a26b } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); max-width: 60rem;
   margin: 2rem auto; padding: 0 1rem }
 h1, h2 { line-height: 1.2 } p, h1, h2, td, th, figcaption { overflow-wrap: anywhere }

@@ -251,13 +251,14 @@ class Generator(nn.Module):
 
         Args:
             latent: (N, Z), normally distributed.
-            labels: (N,) integers, if the network knows classes.
+            labels: (N,) integers, if the network knows classes; or (N, classes) shares, for what lies between some.
         Returns:
             (N, C, size, size) in [0, 1].
         """
         if self.shape.classes:
             assert labels is not None
-            latent = torch.cat([latent, self.embedding(labels)], dim=1)
+            mixed = labels @ self.embedding.weight if labels.is_floating_point() else self.embedding(labels)
+            latent = torch.cat([latent, mixed], dim=1)
         features = self.start(latent).view(len(latent), -1, START, START)
         features = features.to(memory_format=torch.channels_last)
         if self.shape.arch == "dcgan":

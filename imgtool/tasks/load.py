@@ -36,7 +36,7 @@ def load_described(
     """
     if weights.network != kind:
         found = weights.network or "an unknown network"
-        raise WeightsError(f"{weights.name} holds {found}, expected {kind}", hint="imgtool weights list")
+        raise WeightsError(f"{weights.name} holds {found}, expected a run or weights of {kind}")
     try:
         about = json.loads(load_metadata(weights).get(kind, "{}"))
         with torch.device("meta"):  # whatever it claims takes no memory yet

@@ -86,10 +86,22 @@ def _drawn(
     generator: Generator, points: Sequence[Tensor], labels: Sequence[int] | None, steps: int, device: Device
 ) -> Iterator[NDArray[np.uint8]]:
     for index, point in enumerate(points):
-        label = None if labels is None else torch.tensor([labels[index]], device=device.torch)
+        after = (index + 1) % len(points)
         for turn in range(max(1, steps)):
-            latent = between(point, points[(index + 1) % len(points)], turn / max(1, steps))
-            yield levels_of(generator(latent.to(device.torch), label).float().cpu())[0]
+            share = turn / max(1, steps)
+            label = None if labels is None else _label(labels[index], labels[after], share, generator)
+            latent = between(point, points[after], share).to(device.torch)
+            images = generator(latent, label if label is None else label.to(device.torch))
+            yield levels_of(images.float().cpu())[0]
+
+
+def _label(start: int, end: int, share: float, generator: Generator) -> Tensor:
+    """A class, or shares of two of them on the way from one to the other."""
+    if share == 0 or start == end:
+        return torch.tensor([start])
+    shares = torch.zeros(1, generator.shape.classes)
+    shares[0, start], shares[0, end] = 1 - share, share
+    return shares
 
 
 def between(start: Tensor, end: Tensor, share: float) -> Tensor:

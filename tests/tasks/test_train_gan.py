@@ -289,6 +289,17 @@ def test_walk_goes_from_sample_to_sample_and_back(model):
     assert max(apart) < 3 * np.mean(apart)
 
 
+def test_walk_goes_from_class_to_class(model):
+    generator, _ = model(classes=True)
+    generator.embedding.weight.mul_(100)  # it has learnt nothing of classes
+    options = SampleGanOptions(seeds=(1, 1), classes=(0, 1), interpolate=8)
+    walk = list(sample(generator, options, device=CPU, classes=2))
+    apart = [
+        np.abs(one.astype(int) - other).mean() for one, other in zip(walk, walk[1:] + walk[:1], strict=True)
+    ]
+    assert 0 < max(apart) < 4 * np.mean(apart)
+
+
 def test_way_between_latents_keeps_their_length():
     one, other = latents(0, [0], 400), latents(0, [1], 400)
     half = between(one, other, 0.5)
