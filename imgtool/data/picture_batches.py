@@ -1,5 +1,6 @@
-"""Pictures of a set in the order in which they are trained on, and those that are held out."""
+"""Pictures of a set in the order in which they are trained on, those that are held out, and some to be shown."""
 
+import hashlib
 from functools import lru_cache
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imgtool.data.picture_set import PictureSet
+from imgtool.data.picture_set import PictureSet, Pixels
 
 
 def batch_of(
@@ -46,3 +47,29 @@ def held_out(pictures: PictureSet, count: int, *, seed: int) -> tuple[PictureSet
         for part in parts
     )
     return rest, held
+
+
+def some(pictures: PictureSet, count: int, seed: int) -> Pixels:
+    """Pictures that show what is in a set: of each class as many, in an order that depends on the seed alone.
+
+    Args:
+        pictures: the set.
+        count: how many are wanted; of a smaller set all come.
+        seed: of the choice.
+    Returns:
+        (N, S, S, C), N at most `count`.
+    """
+    order = np.random.default_rng((seed, 2)).permutation(len(pictures.pixels))
+    by_class = order[np.argsort(pictures.labels[order], kind="stable")]
+    labels = pictures.labels[by_class]
+    turn = np.empty(len(order), np.int64)  # which of its class each picture is
+    turn[by_class] = np.arange(len(order)) - np.searchsorted(labels, labels)
+    return pictures.pixels[order[np.argsort(turn[order], kind="stable")[:count]]]
+
+
+def fingerprint(pictures: PictureSet) -> str:
+    """SHA-256 of all pixels, labels and names of classes: 64 hexadecimal digits, the same on every machine."""
+    digest = hashlib.sha256(repr((pictures.pixels.shape, pictures.classes)).encode())
+    digest.update(np.ascontiguousarray(pictures.pixels).data)
+    digest.update(np.ascontiguousarray(pictures.labels, "<i8").data)
+    return digest.hexdigest()
