@@ -7,7 +7,7 @@ from typing import Any
 from imgtool.cli.console import console
 from imgtool.cli.picture_sources import pictures_told
 from imgtool.cli.training import Training, Work, require_same
-from imgtool.data.picture_batches import held_out
+from imgtool.data.picture_batches import fingerprint, held_out
 from imgtool.errors import DataError
 from imgtool.nn.classifier import ClassifierShape
 from imgtool.options.features import TrainFeaturesOptions
@@ -41,6 +41,7 @@ def prepare(
         features=options.features,
     )
     about = {"pictures": count, "classes": list(pictures.classes), "shape": shape.as_dict()}
+    about["sha256"] = fingerprint(pictures)
     require_same(about, remembered)
     console.say(f"{count} pictures of {len(pictures.classes)} classes, {len(held.pixels)} of them held out")
     return Work(

@@ -8,7 +8,7 @@ from typing import Any
 from imgtool.cli.console import console
 from imgtool.cli.picture_sources import pictures_told
 from imgtool.cli.training import Training, Work, lasting_weights, require_same
-from imgtool.data.picture_batches import held_out
+from imgtool.data.picture_batches import fingerprint, held_out, some
 from imgtool.data.picture_set import PictureSet
 from imgtool.errors import DataError, WeightsError
 from imgtool.nn.gan import GanShape
@@ -39,6 +39,7 @@ def prepare(
     pictures = pictures_told(data["pictures"], options.size, options.fit, classes=options.classes)
     shape = shape_of(options, pictures)
     about = {"pictures": len(pictures.pixels), "classes": list(pictures.classes), "shape": shape.as_dict()}
+    about["sha256"] = fingerprint(pictures)
     require_same(about, remembered)
     if len(pictures.pixels) < options.batch:
         raise DataError(
@@ -51,7 +52,7 @@ def prepare(
     train, judge = _judged(pictures, options, shape, device)
 
     def trainee(run: RunFolder, ranks: Ranks) -> GanTrainee:
-        run.save_sample("0-pictures", grid(list(train.pixels[:SHOWN])))
+        run.save_sample("0-pictures", grid(list(some(train, SHOWN, options.seed))))
         return GanTrainee(
             train, options, shape=shape, device=device, judge=judge, ranks=ranks, on_parts=_say_parts
         )

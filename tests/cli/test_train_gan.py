@@ -115,6 +115,8 @@ def test_data_that_changed(train, data):
     result = train("-o", "run", "--resume", "--steps", "6")
     assert result.code == 1
     assert "the data of the run changed: pictures were 12, are 11" in result.stderr
+    Image.new("RGB", (10, 10)).save(data / "pictures/odd/0.png")
+    assert "the data of the run changed: sha256" in train("-o", "run", "--resume", "--steps", "6").stderr
 
 
 @pytest.mark.parametrize(
