@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 PLAIN_PROGRESS_SECONDS = 10
+JSON_PROGRESS_SECONDS = 0.2
 
 # Told how much is done, how much there is in all (None: unknown), and a word about it.
 OnProgress = Callable[[float, float | None, str], None]
@@ -24,12 +25,14 @@ class Console:
         quiet: say nothing but errors.
         verbosity: 0 normal, 1 more, 2 debug with tracebacks.
         json: whether stdout carries one JSON object a line.
+        json_progress: whether stderr carries progress as one JSON object a line.
     """
 
     def __init__(self) -> None:
         self.quiet = False
         self.verbosity = 0
         self.json = False
+        self.json_progress = False
 
     def say(self, text: str) -> None:
         """A result or a step, unless -q."""
@@ -66,9 +69,15 @@ class Console:
     def progress(self, title: str) -> Iterator[OnProgress]:
         """A progress bar on a terminal; without one, a plain line every ten seconds with -v.
 
+        With --json-progress, for a program that shows it in its own way, several times a second:
+        `{"progress": {"title": "photo", "done": 12, "total": 150, "note": ""}}`, the total null if unknown.
+
         Yields:
             A function that is told how things stand.
         """
+        if self.json_progress and not self.quiet:
+            yield self._events(title)
+            return
         if self.quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
             yield self._plain(title)
             return
@@ -87,6 +96,18 @@ class Console:
         with bars.Progress(*columns, console=terminal, transient=True, redirect_stdout=False) as bar:
             task = bar.add_task(title, total=None, note="")
             yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
+
+    def _events(self, title: str) -> OnProgress:
+        last = -JSON_PROGRESS_SECONDS
+
+        def on_progress(done: float, total: float | None, note: str) -> None:
+            nonlocal last
+            if done == total or time.monotonic() - last >= JSON_PROGRESS_SECONDS:
+                last = time.monotonic()
+                event = {"title": title, "done": done, "total": total, "note": note}
+                _echo(to_json({"progress": event}), err=True)
+
+        return on_progress
 
     def _plain(self, title: str) -> OnProgress:
         last = time.monotonic()

@@ -18,7 +18,7 @@ MAX_PIXELS = 178_956_970  # Pillow's own limit
 MAX_THREADS = 1024
 # What a command writes and says: nothing of it belongs into a recipe.
 OUTPUT = ("output", "name", "format", "force", "skip_existing", "fail_fast", "recursive")
-TALK = ("json", "quiet", "verbose")
+TALK = ("json", "json_progress", "quiet", "verbose")
 
 
 class Repeatable(click.Command):
@@ -96,6 +96,12 @@ def _talk(*names: str, sets: str, help: str, **kind: Any) -> Callable[[F], F]:
 
 talk = together(
     _talk("--json", sets="json", is_flag=True, help="One JSON object a line on stdout."),
+    _talk(
+        "--json-progress",
+        sets="json_progress",
+        is_flag=True,
+        help="Tell progress on stderr, one JSON object a line.",
+    ),
     _talk("-q", "--quiet", sets="quiet", is_flag=True, help="Say nothing but errors."),
     _talk("-v", "--verbose", sets="verbosity", count=True, help="Say more; -vv shows tracebacks."),
 )

@@ -258,7 +258,8 @@ def _formats(command: click.Command) -> Sequence[str]:
 
 def _talk() -> list[str]:
     """How this command was told to talk, for the one that it calls."""
-    words = [name for name, wanted in (("--quiet", console.quiet), ("--json", console.json)) if wanted]
+    flags = {"--quiet": console.quiet, "--json": console.json, "--json-progress": console.json_progress}
+    words = [name for name, wanted in flags.items() if wanted]
     return [*words, *["-v"] * console.verbosity]
 
 

@@ -71,3 +71,20 @@ def test_plain_progress(capsys, monkeypatch):
     with console.progress("Work") as on_progress:
         on_progress(1, 2, "note")
     assert capsys.readouterr().err == "Work 50% note\n"
+
+
+def test_progress_as_json(capsys, monkeypatch):
+    console.json_progress = True
+    with console.progress("photo") as on_progress:
+        on_progress(0, 2, "")
+        on_progress(1, 2, "soon")  # too soon after the first
+        on_progress(2, 2, "")  # the last is always told
+    told = [json.loads(line)["progress"] for line in capsys.readouterr().err.splitlines()]
+    assert told == [{"title": "photo", "done": done, "total": 2, "note": ""} for done in (0, 2)]
+
+
+def test_quiet_is_stronger_than_progress(capsys):
+    console.json_progress = console.quiet = True
+    with console.progress("photo") as on_progress:
+        on_progress(0, 2, "")
+    assert capsys.readouterr().err == ""
