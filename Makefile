@@ -1,7 +1,7 @@
 # What `make check` runs is what the checks on every change run.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install format lint types test test-weights test-ray check bench docs
+.PHONY: install format lint types test test-weights test-ray test-web check bench docs
 
 install:
 	python3.11 -m venv .venv
@@ -28,6 +28,10 @@ test-weights:
 # Batches on a local Ray cluster: pip install -e '.[dev,ray]'
 test-ray:
 	$(PYTHON) -m pytest -m ray
+
+# The page in a real browser: apt-get install chromium-headless-shell
+test-web:
+	$(PYTHON) -m pytest -m web
 
 check: lint types test
 

@@ -8,6 +8,7 @@ setup(
     package_data={
         "imgtool": ["py.typed"],
         "imgtool.runtime": ["*.toml", "layouts/*.json"],
+        "imgtool.web": ["page/*"],
         "imgtool.trained": ["*.safetensors", "README.md"],
     },
 )

@@ -13,11 +13,11 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "imgtool"
 LAYERS = [
     {"cli"},
-    {"api"},
+    {"api", "web"},
     {"tasks"},
     {"training", "data"},
     {"nn", "losses", "metrics", "optim", "imaging", "runtime"},
-    {"options", "files"},
+    {"options", "files", "child"},
     {"errors"},
 ]
 ROW = {room: row for row, rooms in enumerate(LAYERS) for room in rooms}
@@ -149,6 +149,7 @@ def test_holds(rule: Rule) -> None:
         (arrows_point_down, "cli/batch.py", "from imgtool import stylize"),
         (arrows_point_down, "tasks/stylize.py", "import imgtool"),
         (arrows_point_down, "nn/vgg.py", "from .blocks import Block"),
+        (arrows_point_down, "web/jobs.py", "from imgtool.cli.main import cli"),
         (every_room_has_a_row, "helpers/strings.py", "x = 1"),
         (every_room_has_a_row, "helpers.py", "x = 1"),
         (accelerators_in_one_file, "tasks/stylize.py", 'device = "cuda:0"'),
@@ -183,6 +184,7 @@ def test_finds_a_planted_line(rule: Rule, place: str, line: str, tmp_path: Path)
         (["stylize", "--help"], 0),
         (["weights", "--help"], 0),
         (["segment", "--help"], 0),
+        (["serve", "--help"], 0),
         (["train-segment", "--help"], 0),
         (["segment", "a.jpg", "--threshold", "high"], 2),
         (["train-segment", "a", "b", "-o", "run", "--depth", "0"], 2),

@@ -39,6 +39,7 @@ COMMANDS = {
     "weights": "imgtool.cli.weights:weights_group",
     "inspect": "imgtool.cli.recipes:inspect_command",
     "rerun": "imgtool.cli.recipes:rerun_command",
+    "serve": "imgtool.cli.serve:serve_command",
     "doctor": "imgtool.cli.doctor:doctor_command",
 }
 SAID = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "the terminal has gone"}
