@@ -12,6 +12,7 @@ import click
 
 from imgtool.cli.console import console
 from imgtool.cli.naming import Index, filled, with_suffix
+from imgtool.cli.rehearsal import answer
 from imgtool.cli.sources import READABLE, STREAM, Source, find_sources, is_file, is_folder
 from imgtool.errors import ImgtoolError, RecipeError
 from imgtool.files import check_writable, printable
@@ -125,6 +126,7 @@ def plan(
         OutputError: a place that cannot be written.
     """
     kinds = kinds or (command,)
+    answer(kinds, choice.format, choice.also_read)
     many_given = len(given) > 1 or is_folder(given[0])
     folder = Path(choice.output) if choice.output and choice.output != STREAM else None
     sources = find_sources(
@@ -333,6 +335,7 @@ def run(
             fields = _do(work, job, failures)
             counts["failed"] = len(failures)
             interrupted = fields.pop("interrupted", None)
+            fields |= {"unfinished": True} if interrupted else {}
             counts["done"] += not fields.get("error") and not interrupted
             for record in _records(job, fields):
                 console.record(record)

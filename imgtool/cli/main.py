@@ -36,6 +36,8 @@ COMMANDS = {
     "sample-gan": "imgtool.cli.sample_gan:sample_gan_command",
     "train-features": "imgtool.cli.train_features:train_features_command",
     "score": "imgtool.cli.score:score_group",
+    "sheet": "imgtool.cli.sheet:sheet_command",
+    "run": "imgtool.cli.run:run_command",
     "weights": "imgtool.cli.weights:weights_group",
     "inspect": "imgtool.cli.recipes:inspect_command",
     "rerun": "imgtool.cli.recipes:rerun_command",

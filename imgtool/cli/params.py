@@ -135,16 +135,15 @@ def compute_with(threads: int | None = None) -> Callable[[F], F]:
 
 compute = compute_with()
 
-machine = together(
-    compute,
-    click.option(
-        "--max-pixels",
-        type=click.IntRange(1),
-        default=MAX_PIXELS,
-        show_default=True,
-        help="Refuse larger inputs before decoding them.",
-    ),
+max_pixels = click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger inputs before decoding them.",
 )
+
+machine = together(compute, max_pixels)
 
 
 def output(formats: Sequence[str] = FORMATS) -> Callable[[F], F]:

@@ -33,7 +33,7 @@ def forms(commands: Mapping[str, click.Command], machine: tuple[str, ...]) -> li
             on_the_way=ON_THE_WAY if _has(command, "save_every") else "",
         )
         for name, command in commands.items()
-        if _has(command, "pictures") and _has(command, "max_pixels")
+        if all(_has(command, param) for param in ("pictures", "device", "max_pixels"))
     ]
 
 

@@ -86,7 +86,7 @@ def _tables(
     """
     for name, table in tables.items():
         if name not in commands or not isinstance(table, dict):
-            raise click.UsageError(f"{shown}: [{before}{name}] is no command.{_guess(name, commands)}")
+            raise click.UsageError(f"{shown}: [{before}{name}] is no command.{guess(name, commands)}")
         command = commands[name]
         if isinstance(command, click.Group):
             yield from _tables(table, command.commands, shown, f"{before}{name}.")
@@ -95,9 +95,9 @@ def _tables(
         for key, value in table.items():
             where = f"[{before}{name}]"
             if key.replace("_", "-") not in options:
-                raise click.UsageError(f"{shown}: {where} has no option {key!r}.{_guess(key, options)}")
+                raise click.UsageError(f"{shown}: {where} has no option {key!r}.{guess(key, options)}")
             option = options[key.replace("_", "-")]
-            settings[str(option.name)] = _typed(value, option, f"{shown}: {key} of {where}")
+            settings[str(option.name)] = typed(value, option, f"{shown}: {key} of {where}")
         yield f"{before}{name}".replace(".", " "), settings
 
 
@@ -121,8 +121,16 @@ def options_of(command: click.Command) -> dict[str, click.Option]:
     }
 
 
-def _typed(value: Any, option: click.Option, where: str) -> Any:
-    """A value of a settings file as the words of a command line: the types have to know nothing else."""
+def typed(value: Any, option: click.Option, where: str) -> Any:
+    """A value of a file as the words of a command line: the types have to know nothing else.
+
+    Args:
+        value: from TOML.
+        option: that it is for.
+        where: it stands.
+    Raises:
+        click.UsageError: it could not be typed.
+    """
     if isinstance(value, bool) and option.is_flag:
         return value
     if isinstance(value, dict) and not option.multiple:
@@ -169,7 +177,7 @@ def unknown_variables(commands: Mapping[str, click.Command], others: Iterable[st
         for option in options_of(command).values()
     }
     return {
-        name: _guess(name, known)
+        name: guess(name, known)
         for name in os.environ
         if name.startswith(f"{PREFIX}_") and name not in {*known, *others}
     }
@@ -203,6 +211,7 @@ def origins_told(ctx: click.Context) -> Iterator[None]:
         raise
 
 
-def _guess(word: str, known: Iterable[str]) -> str:
+def guess(word: str, known: Iterable[str]) -> str:
+    """What may have been meant, as a sentence; nothing if nothing is close."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -26,6 +26,7 @@ def draw_sheet(
     *,
     curves: Mapping[str, Sequence[float]] | None = None,
     panel_px: int = 512,
+    columns: int | None = None,
 ) -> Picture:
     """Titled pictures side by side at one height, and a plot of curves after them.
 
@@ -37,6 +38,7 @@ def draw_sheet(
         curves: values by name, one a step, on a logarithmic scale; what is not above 0 lies on its floor,
             which is then marked 0.
         panel_px: height of a panel in pixels, without its title.
+        columns: panels in a row; by default as many as fit.
     Returns:
         The sheet in 8 bits, opaque.
     """
@@ -45,8 +47,11 @@ def draw_sheet(
         tiles.append(_Plot(curves, panel_px).drawn())
     if not tiles:
         raise ValueError("nothing to draw")
-    rows = list(_rows(tiles, gap=panel_px // 16, widest=ROW * panel_px))
     gap = panel_px // 16
+    if columns:
+        rows = [tiles[first : first + columns] for first in range(0, len(tiles), columns)]
+    else:
+        rows = list(_rows(tiles, gap=gap, widest=ROW * panel_px))
     width = max(sum(tile.width + gap for tile in row) for row in rows) + gap
     height = sum(row[0].height + gap for row in rows) + gap // 2
     sheet = Image.new("RGB", (width, height), GROUND)

@@ -200,3 +200,11 @@ def test_there_are_always_a_few_ticks(low, span):
     ticks = module.Axis(low, low * 10**span, 0, 1, log=True).ticks() if span < 300 - np.log10(low) else [1, 2]
     assert 2 <= len(ticks) <= 8
     assert ticks == sorted(set(ticks))
+
+
+def test_columns():
+    panels = [(f"{number}", flat(color)) for number, color in enumerate((RED, GREEN, BLUE))]
+    sheet = draw_sheet(panels, panel_px=64, columns=2)
+    red, green, blue = ([axis.min() for axis in where(sheet, color)] for color in (RED, GREEN, BLUE))
+    assert red[0] == green[0] < blue[0]
+    assert red[1] < blue[1] < green[1]

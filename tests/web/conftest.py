@@ -27,7 +27,9 @@ class Server:
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT), "IMGTOOL_EDGES_THIN": "settings do not speak here"},
         )
-        self.address = json.loads(self.process.stdout.readline())["address"]
+        told = self.process.stdout.readline()
+        assert told, self.process.communicate()[1]
+        self.address = json.loads(told)["address"]
         self.place = urlsplit(self.address)
 
     def ask(self, path="", method="GET", body=None, *, token=None, **headers):

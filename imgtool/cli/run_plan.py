@@ -1,0 +1,233 @@
+"""What a run will make: a task for each result, and whether it is there already."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgtool import __version__
+from imgtool.cli import params
+from imgtool.cli.rehearsal import Rehearsed, rehearse
+from imgtool.cli.run_steps import GIVEN, Pipeline, Step
+from imgtool.cli.sources import Source, is_file, is_folder
+from imgtool.errors import ImgtoolError
+from imgtool.files import check_writable, printable, sha256_file
+
+JOURNAL = "run.jsonl"
+BEGUN = ""  # instead of a key, until a result is there whole
+# Of a command's values, those that a result does not depend on, or that are told by SHA-256.
+NO_MATTER = {*params.OUTPUT, "pictures", "threads", "max_pixels"} - {"format"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One result.
+
+    Attributes:
+        step: that makes it.
+        inputs: the pictures that it is made of.
+        words: the options, with files in the places of references.
+        output: where it goes.
+        after: outputs of other tasks that it is made of.
+        joins: whether it is made of all pictures at once.
+    """
+
+    step: Step
+    inputs: tuple[Path, ...]
+    words: tuple[str, ...]
+    output: Path
+    after: frozenset[Path]
+    joins: bool
+
+
+class Journal:
+    """What was made in a folder, and of what: a line for each result, the last of which counts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / JOURNAL
+        self.keys: dict[str, str] = {}
+        if is_file(self.path):
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                self._take(line)
+
+    def key(self, output: Path) -> str | None:
+        """Of what a result that is there was made; None if it is not there, or nobody knows."""
+        return self.keys.get(self._name(output)) if is_file(output) else None
+
+    def note(self, output: Path, key: str) -> None:
+        """Tell of what a result was made."""
+        self.keys[self._name(output)] = key
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"output": self._name(output), "key": key}) + "\n")
+
+    def _name(self, output: Path) -> str:
+        return output.relative_to(self.folder).as_posix()
+
+    def _take(self, line: str) -> None:
+        try:
+            found = json.loads(line)
+            self.keys[str(found["output"])] = str(found["key"])
+        except (ValueError, TypeError, KeyError):  # a run that was killed may have left half a line
+            return
+
+
+class Plan:
+    """All tasks of a run, by step.
+
+    Args:
+        pipeline: the steps.
+        sources: the run's pictures.
+        folder: where results go.
+        commands: by name.
+        parent: context with the settings that hold.
+    Raises:
+        click.UsageError, OptionError: a command refuses its options, or results do not fit together.
+        OutputError: a place that cannot be written.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sources: Sequence[Source],
+        folder: Path,
+        commands: Mapping[str, click.Command],
+        parent: click.Context,
+    ) -> None:
+        self.folder, self.commands, self.parent = folder, commands, parent
+        self.results: dict[str, dict[str, Path]] = {GIVEN: _by_name(sources)}
+        self.tasks: dict[Step, list[Task]] = {}
+        self._asked = cache(self._rehearsed)
+        for step in pipeline.steps:
+            with _named(step):
+                self._add(step)
+        for task in self:
+            check_writable(task.output)
+
+    def __iter__(self) -> Iterator[Task]:
+        for tasks in self.tasks.values():
+            yield from tasks
+
+    def key(self, task: Task) -> str:
+        """What a result depends on: command, options, version, and the contents of all files, in one number."""
+        asked = self._asked(task.step.command, task.words)
+        values = {name: value for name, value in asked.values.items() if name not in NO_MATTER}
+        files = [*task.inputs, *(path for text in asked.also_read if (path := _contents(Path(text))))]
+        told = [__version__, task.step.command, values, [sha256_file(path) for path in files]]
+        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+    def _add(self, step: Step) -> None:
+        """Settle what a step makes."""
+        with tempfile.TemporaryDirectory() as name:  # stands for what is not there yet
+            stand_ins = {each: Path(name) / f"{each}.png" for each in (GIVEN, *step.needs)}
+            for path in stand_ins.values():
+                path.touch()
+            asked = self._rehearsed(step.command, tuple(step.words(stand_ins)))
+        if len(asked.kinds) > 1:
+            kinds = ", ".join(asked.kinds)
+            raise click.UsageError(
+                f"it makes {kinds} of each picture; give it one kind, and others further steps."
+            )
+        if asked.joins:
+            output = self.folder / f"{step.name}.{asked.format}"
+            names = dict.fromkeys(name for each in step.pictures for name in self.results[each])
+            inputs = [
+                self.results[each][name]
+                for name in names
+                for each in step.pictures
+                if name in self.results[each]
+            ]
+            self.tasks[step] = [self._task(step, step.name, inputs, output, joins=True)]
+            self.results[step.name] = {step.name: output}
+            return
+        if len(step.pictures) != 1:
+            raise click.UsageError(f"{step.command} works on each picture alone; pictures is one {{step}}.")
+        (source,) = step.pictures
+        outputs = {name: self.folder / step.name / f"{name}.{asked.format}" for name in self.results[source]}
+        self.tasks[step] = [
+            self._task(step, name, [self.results[source][name]], output, joins=False)
+            for name, output in outputs.items()
+        ]
+        self.results[step.name] = outputs
+
+    def _task(self, step: Step, name: str, inputs: Sequence[Path], output: Path, *, joins: bool) -> Task:
+        named = {each: self._result(each, name) for each in step.references}
+        ours = {path for each, paths in self.results.items() if each != GIVEN for path in paths.values()}
+        after = frozenset(ours & {*inputs, *named.values()})
+        return Task(step, tuple(inputs), tuple(step.words(named)), output, after, joins)
+
+    def _result(self, step: str, name: str) -> Path:
+        """The result of a step for a picture, or its only one."""
+        found = self.results[step]
+        if name not in found and len(found) != 1:
+            raise click.UsageError(f"{{{step}}} is {len(found)} pictures where one is needed.")
+        return found.get(name) or next(iter(found.values()))
+
+    def _rehearsed(self, command: str, words: tuple[str, ...]) -> Rehearsed:
+        return rehearse(self.commands[command], [*words, "--", "picture.png"], self.parent)
+
+
+def _by_name(sources: Iterable[Source]) -> dict[str, Path]:
+    """The run's pictures by their names without suffix, which those of their results will be."""
+    found: dict[str, Path] = {}
+    for source in sources:
+        name = (source.inside / source.stem).as_posix()
+        if source.is_stream:
+            raise click.UsageError("a run takes files, not stdin.")
+        if name in found:
+            both = f"{printable(found[name])} and {source}"
+            raise click.UsageError(f"the results of {both} would have the same name {printable(name)!r}.")
+        found[name] = source.path
+    return found
+
+
+def _contents(path: Path) -> Path | None:
+    """The file that counts of one that a command reads: of a run's folder its model."""
+    path = path / "model.safetensors" if is_folder(path) else path
+    return path if is_file(path) and os.access(path, os.R_OK) else None
+
+
+@contextmanager
+def _named(step: Step) -> Iterator[None]:
+    """Tell in what step something was refused."""
+    try:
+        yield
+    except click.UsageError as error:
+        message = error.format_message()
+        raise click.UsageError(f"step {step.name!r}: {message}") from error
+    except ImgtoolError as error:
+        error.message = f"step {step.name!r}: {error.message}"
+        raise
+
+
+def stale(
+    plan: Plan, journal: Journal, tasks: Iterable[Task], doomed: Iterable[Path] = ()
+) -> dict[Task, str]:
+    """Of the tasks, those whose results are not there or were made of something else, each with its key.
+
+    Args:
+        plan: that they are of.
+        journal: of what is there.
+        tasks: whose inputs are there, unless they are among the doomed.
+        doomed: results that will be made anew, so that what is made of them has no key yet: "".
+    """
+    gone = set(doomed)
+    found: dict[Task, str] = {}
+    for task in tasks:
+        key = "" if task.after & gone else plan.key(task)
+        if not key or journal.key(task.output) != key:
+            found[task] = key
+            gone.add(task.output)
+    return found
+
+
+def told(values: Mapping[str, Any]) -> str:
+    """Counts in words."""
+    return ", ".join(f"{count} {word}" for word, count in values.items())
