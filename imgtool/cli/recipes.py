@@ -1,6 +1,7 @@
 """Recipes: what an output carries about its making, `inspect` to see it, `rerun` to make it again."""
 
 import platform
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -12,7 +13,7 @@ import click
 from imgtool import __version__
 from imgtool.cli import batch, params
 from imgtool.cli.console import console, to_json
-from imgtool.cli.sources import READABLE, STREAM, is_file
+from imgtool.cli.sources import READABLE, STREAM, Source, is_file, opened
 from imgtool.errors import OptionError, RecipeError
 from imgtool.files import printable
 
@@ -144,13 +145,12 @@ def inspect_command(pictures: tuple[str, ...]) -> None:
     Examples:
       imgtool inspect out.png
       imgtool inspect out.png | jq .options.seed
+      imgtool edges photo.jpg -o - | imgtool inspect -
     """
-    from imgtool.imaging.io import read_recipe
-
     failures: list[RecipeError] = []
     for picture in pictures:
         try:
-            found = read_recipe(Path(picture))
+            found = _recipe_of(picture)
         except RecipeError as error:
             if not (of_set := _in_a_set(picture)):
                 failures.append(error)
@@ -168,6 +168,22 @@ def _in_a_set(picture: str) -> dict[str, Any] | None:
     from imgtool.cli.captcha_manifest import made_with
 
     return made_with(Path(picture)) if is_file(picture) else None
+
+
+def _recipe_of(picture: str) -> dict[str, Any]:
+    """The recipe of a picture, which may come from stdin."""
+    from imgtool.imaging.io import read_recipe
+
+    if picture != STREAM:
+        return read_recipe(Path(picture))
+    with tempfile.TemporaryDirectory() as folder, opened(Source(Path(STREAM))) as given:
+        path = Path(folder) / "stdin"
+        path.write_bytes(given.read())
+        try:
+            return read_recipe(path)
+        except RecipeError as error:
+            error.message = error.message.replace(printable(path), "stdin")
+            raise
 
 
 @click.command(

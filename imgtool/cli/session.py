@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, cast
 from imgtool.cli.batch import EMBEDS_NO_RECIPE, SIDECAR, Job
 from imgtool.cli.console import console
 from imgtool.cli.recipes import Ingredient, make_recipe, require_same_input, require_same_weights
-from imgtool.cli.sources import Source
-from imgtool.errors import BadImage, OutputError
+from imgtool.cli.sources import Source, opened
+from imgtool.errors import OutputError
 from imgtool.files import atomic_write
 from imgtool.imaging.io import Picture, read_picture, write_picture
 from imgtool.imaging.raster import Raster
@@ -61,7 +61,7 @@ class Session:
             RecipeError: it is not an input of the recipe that is being run again.
         """
         source = source if isinstance(source, Source) else Source(Path(source))
-        with _opened(source) as file:
+        with opened(source) as file:
             stream = None if file.seekable() and not source.is_stream else _Tee(file)
             picture = read_picture(
                 cast(BinaryIO, stream or file), name=str(source), max_pixels=self.max_pixels
@@ -90,9 +90,9 @@ class Session:
             if source.is_stream or not path.is_file():  # a pipe can be read only once
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
                 path = Path(folder) / "stdin"
-                with _opened(source) as given, path.open("wb") as copy:
+                with opened(source) as given, path.open("wb") as copy:
                     shutil.copyfileobj(given, copy)
-            with _opened(Source(path)) as file:
+            with opened(Source(path)) as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
             require_same_input(str(source), "pictures", sha256)
             raster = stack.enter_context(open_raster(path, name=str(source), max_pixels=self.max_pixels))
@@ -233,28 +233,6 @@ class _Tee(io.BufferedIOBase):
         data = self.file.read(-1 if size is None else size)
         self.digest.update(data)
         return data
-
-
-@contextmanager
-def _opened(source: Source) -> Iterator[BinaryIO]:
-    """An input's bytes.
-
-    Raises:
-        BadImage: there are none.
-    """
-    if source.is_stream:
-        if sys.stdin is None or sys.stdin.isatty():
-            found = "closed" if sys.stdin is None else "a terminal"
-            raise BadImage(
-                "stdin", f"it is {found}, expected the bytes of a picture", hint="imgtool … < photo.jpg"
-            )
-        yield sys.stdin.buffer
-        return
-    try:
-        with source.path.open("rb") as file:
-            yield file
-    except OSError as error:  # a disk may fail at any byte
-        raise BadImage(source, (error.strerror or str(error)).lower()) from error
 
 
 def _to_stdout(data: bytes) -> None:

@@ -1,13 +1,17 @@
-"""Finding inputs: files, folders, globs and stdin, as they were typed."""
+"""Finding inputs: files, folders, globs and stdin, as they were typed; and opening them."""
 
 import glob
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import BinaryIO
 
 import click
 
+from imgtool.errors import BadImage
 from imgtool.files import printable
 
 STREAM = "-"
@@ -66,15 +70,39 @@ def exists(path: str | Path) -> bool:
 
 
 def require_file(text: str, what: str) -> None:
-    """Refuse what is certainly no file that can be read.
+    """Refuse what is certainly neither a file that can be read nor stdin.
 
     Raises:
         click.UsageError: there is nothing, or a folder.
     """
+    if text == STREAM:
+        return
     if is_folder(text) or not text:
         raise click.UsageError(f"{what} {printable(text)} is a folder, expected one picture.")
     if not exists(text):
         raise click.UsageError(f"{what} {printable(text)} does not exist.")
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[BinaryIO]:
+    """An input's bytes.
+
+    Raises:
+        BadImage: there are none.
+    """
+    if source.is_stream:
+        if sys.stdin is None or sys.stdin.isatty():
+            found = "closed" if sys.stdin is None else "a terminal"
+            raise BadImage(
+                "stdin", f"it is {found}, expected the bytes of a picture", hint="imgtool … < photo.jpg"
+            )
+        yield sys.stdin.buffer
+        return
+    try:
+        with source.path.open("rb") as file:
+            yield file
+    except OSError as error:  # a disk may fail at any byte
+        raise BadImage(source, (error.strerror or str(error)).lower()) from error
 
 
 def find_sources(
@@ -111,9 +139,18 @@ def find_sources(
             sources += found
         else:
             raise click.UsageError(f"{printable(text) or 'an empty name'} does not exist.")
-    if sum(source.is_stream for source in sources) > 1:
-        raise click.UsageError("stdin (-) can be read only once.")
+    require_one_stream(str(source.path) for source in sources)
     return sources
+
+
+def require_one_stream(texts: Iterable[str]) -> None:
+    """Refuse to read stdin twice.
+
+    Raises:
+        click.UsageError: it is named more often than once.
+    """
+    if sum(text == STREAM for text in texts) > 1:
+        raise click.UsageError("stdin (-) can be read only once.")
 
 
 def _file(path: Path) -> Source:

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from imgtool.cli import batch, params, settings, value_types
-from imgtool.cli.sources import exists, is_file, require_file
+from imgtool.cli.sources import exists, is_file, require_file, require_one_stream
 from imgtool.errors import OptionError
 from imgtool.files import printable
 from imgtool.options.stylize import INITS, OPTIMIZERS, POOLS, STYLE_NETWORKS, STYLIZE_RECIPES, StylizeOptions
@@ -167,16 +167,16 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
         options = options_of(values)
     init = [] if options.init in INITS else [options.init]
     weights = [values["weights"]] if values["weights"] else []
+    also_read = [
+        *(path for path, _ in styles),
+        *values["content_mask"],
+        *values["style_mask"],
+        *init,
+        *weights,
+    ]
+    require_one_stream([*contents, *also_read])
     choice = params.output_choice(
-        values,
-        beside=[ending for name, ending in BESIDE.items() if values[name]],
-        also_read=[
-            *(path for path, _ in styles),
-            *values["content_mask"],
-            *values["style_mask"],
-            *init,
-            *weights,
-        ],
+        values, beside=[ending for name, ending in BESIDE.items() if values[name]], also_read=also_read
     )
     jobs, skipped = batch.plan(contents, choice, command="stylize")
     # Nothing of the user's can be refused any more without torch.
