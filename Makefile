@@ -1,7 +1,7 @@
 # What `make check` runs is what the checks on every change run.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install format lint types test test-weights test-ray test-web check bench docs
+.PHONY: install format lint types test test-weights test-ray test-web check bench docs man
 
 install:
 	python3.11 -m venv .venv
@@ -42,3 +42,9 @@ bench:
 
 docs:
 	$(PYTHON) docs/make_cli.py
+
+# The manual page, for `man imgtool` where PREFIX/bin is in the PATH.
+PREFIX ?= $(HOME)/.local
+man:
+	mkdir -p "$(PREFIX)/share/man/man1"
+	$(PYTHON) docs/make_man.py "$(PREFIX)/share/man/man1/imgtool.1"

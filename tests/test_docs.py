@@ -97,6 +97,21 @@ def test_options_page_is_up_to_date() -> None:
     assert page == MAKE_CLI["render"](), "docs/cli.md: run `make docs`"
 
 
+def test_manual_page_has_every_command_and_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    page = runpy.run_path(str(ROOT / "docs" / "make_man.py"))["render"]()
+    assert page.startswith('.TH IMGTOOL 1 "" "imgtool ')
+    shown = page.replace("\\-", "-")
+    for name, command in EVERY_COMMAND.items():
+        assert name == "imgtool" or f'.SS "{name}"\n' in shown
+        options = [param.opts[-1] for param in command.params if isinstance(param, click.Option)]
+        assert all(rf"\fB{option}\fR" in shown for option in options if name != "imgtool")
+    assert not re.search(r"^(?!\.(TH|SH|SS|TP|PP|nf|fi)\b)[.']", page, re.MULTILINE), (
+        "a line that would be lost"
+    )
+    assert "\n\n" not in page
+
+
 @pytest.mark.parametrize("name", ["stylize command", "test command"])
 def test_set_up_is_one_line_that_a_shell_reads(name: str) -> None:
     line = marked(name)

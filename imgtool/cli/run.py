@@ -69,7 +69,7 @@ def run_command(
         journal = Journal(plan.folder)
         if not force:
             _require_ours(plan, journal)
-        due = dict.fromkeys(plan, "") if force else stale(plan, journal, plan)
+        due = stale(plan, journal, plan, anew=force)
         if dry_run:
             _tell(plan, due)
             return 0

@@ -207,22 +207,20 @@ def _named(step: Step) -> Iterator[None]:
         raise
 
 
-def stale(
-    plan: Plan, journal: Journal, tasks: Iterable[Task], doomed: Iterable[Path] = ()
-) -> dict[Task, str]:
+def stale(plan: Plan, journal: Journal, tasks: Iterable[Task], *, anew: bool = False) -> dict[Task, str]:
     """Of the tasks, those whose results are not there or were made of something else, each with its key.
 
     Args:
         plan: that they are of.
         journal: of what is there.
-        tasks: whose inputs are there, unless they are among the doomed.
-        doomed: results that will be made anew, so that what is made of them has no key yet: "".
+        tasks: each after those that it needs; what is made of a stale result is stale too, and has no key yet.
+        anew: take all for stale.
     """
-    gone = set(doomed)
+    gone: set[Path] = set()
     found: dict[Task, str] = {}
     for task in tasks:
-        key = "" if task.after & gone else plan.key(task)
-        if not key or journal.key(task.output) != key:
+        key = BEGUN if task.after & gone else plan.key(task)
+        if anew or not key or journal.key(task.output) != key:
             found[task] = key
             gone.add(task.output)
     return found

@@ -86,19 +86,14 @@ class Runner:
     async def _step(self, step: Step) -> None:
         """What a step has to make."""
         tasks = self.plan.tasks[step]
-        able = [task for task in tasks if not task.after & self.missing]
-        lost = [task for task in tasks if task.after & self.missing]
-        if lost and not self.stopped:
-            console.error(f"{step.name}: {len(lost)} not made, for what they need was not")
-        self._fail(lost, [])
         if self.ends:
-            self.missing |= {task.output for task in able}
+            self.missing |= {task.output for task in tasks}
             return
-        due = (
-            {task: self.plan.key(task) for task in able}
-            if self.anew
-            else stale(self.plan, self.journal, able)
-        )
+        able = [task for task in tasks if not task.after & self.missing]
+        if lost := [task for task in tasks if task.after & self.missing]:
+            console.error(f"{step.name}: {len(lost)} not made, for what they need was not")
+            self._fail(lost, [])
+        due = stale(self.plan, self.journal, able, anew=self.anew)
         self.counts["skipped"] += len(able) - len(due)
         await asyncio.gather(*(self._command(step, part, due) for part in self._parts(list(due))))
 

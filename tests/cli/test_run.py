@@ -269,7 +269,7 @@ def test_interrupted(run, fake, number, monkeypatch):
     finally:
         signal.signal(number, before)
     assert result.code == 130  # of the handler that stood here
-    assert "To go on: the same command." in result.stderr
+    assert "To go on: the same command.\n0 done, 0 skipped, 0 failed\n" in result.stderr
     assert len(fake()) == 1
     assert last(run()) == "5 done, 0 skipped, 0 failed", "what was cut short is made anew"
 
