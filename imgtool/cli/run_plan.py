@@ -104,6 +104,7 @@ class Plan:
         self.folder, self.commands, self.parent = folder, commands, parent
         self.results: dict[str, dict[str, Path]] = {GIVEN: _by_name(sources)}
         self.tasks: dict[Step, list[Task]] = {}
+        self._made: set[Path] = set()  # by tasks
         self._asked = cache(self._rehearsed)
         for step in pipeline.steps:
             with _named(step):
@@ -146,6 +147,7 @@ class Plan:
             ]
             self.tasks[step] = [self._task(step, step.name, inputs, output, joins=True)]
             self.results[step.name] = {step.name: output}
+            self._made.add(output)
             return
         if len(step.pictures) != 1:
             raise click.UsageError(f"{step.command} works on each picture alone; pictures is one {{step}}.")
@@ -156,11 +158,11 @@ class Plan:
             for name, output in outputs.items()
         ]
         self.results[step.name] = outputs
+        self._made.update(outputs.values())
 
     def _task(self, step: Step, name: str, inputs: Sequence[Path], output: Path, *, joins: bool) -> Task:
         named = {each: self._result(each, name) for each in step.references}
-        ours = {path for each, paths in self.results.items() if each != GIVEN for path in paths.values()}
-        after = frozenset(ours & {*inputs, *named.values()})
+        after = frozenset(path for path in (*inputs, *named.values()) if path in self._made)
         return Task(step, tuple(inputs), tuple(step.words(named)), output, after, joins)
 
     def _result(self, step: str, name: str) -> Path:

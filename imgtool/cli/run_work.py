@@ -19,7 +19,7 @@ from imgtool.files import printable
 from imgtool.runtime import processor
 
 LOCK = ".imgtool-run.lock"
-MOST_PICTURES = 200  # of one command line, which may not be too long
+MOST_PICTURES = 1000  # of one command line, which may not be too long
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 

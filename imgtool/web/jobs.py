@@ -15,7 +15,8 @@ from imgtool.web.forms import Form
 from imgtool.web.store import Unknown
 
 RESULTS = "results"  # the folder of a job's outputs
-KEPT = 100  # jobs that have ended, the oldest of which go
+# Jobs that have ended, and bytes of theirs, that are kept; the oldest go, never the last.
+KEPT, KEPT_BYTES = 100, 2_000_000_000
 
 
 class Busy(ImgtoolError):
@@ -107,6 +108,10 @@ class Job:
                 return path
         raise Unknown("there is no such file")
 
+    def size(self) -> int:
+        """Bytes of what it was given and made."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
     def _files(self) -> list[Path]:
         return [path for path in (self.folder / RESULTS).glob("[!.]*") if path.is_file()]
 
@@ -192,5 +197,7 @@ class Queue:
 
     def _forget(self) -> None:
         ended = [job for job in self.jobs.values() if job.ended]
-        for job in ended[: max(0, len(ended) - KEPT)]:
-            shutil.rmtree(self.jobs.pop(job.id).folder)
+        sizes = [job.size() for job in ended]
+        for number, job in enumerate(ended[:-1]):
+            if len(ended) - number > KEPT or sum(sizes[number:]) > KEPT_BYTES:
+                shutil.rmtree(self.jobs.pop(job.id).folder)

@@ -35,6 +35,7 @@ def serve(app: Any, listening: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,
         lifespan="on",
+        ws="none",
         limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=GOODBYE_SECONDS,
     )

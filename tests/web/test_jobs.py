@@ -143,6 +143,23 @@ def test_old_jobs_go(tmp_path, fake, monkeypatch):
     with_queue(tmp_path, act)
 
 
+def test_large_jobs_go(tmp_path, fake, monkeypatch):
+    monkeypatch.setattr(jobs, "KEPT_BYTES", 25)
+
+    async def act(queue, submit):
+        made = []
+        for number in range(4):
+            made.append(submit())
+            await settle()
+            (made[-1].folder / "results" / "a.png").write_bytes(b"x" * 10)
+            fake[number].end.set_result(0)
+            await settle()
+        submit()
+        assert [job.folder.exists() for job in made] == [False, False, True, True]
+
+    with_queue(tmp_path, act)
+
+
 def test_files(tmp_path):
     async def act(queue, submit):
         job = submit()

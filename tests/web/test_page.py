@@ -105,6 +105,17 @@ def test_options_are_those_of_the_command(visit, coffee):
     assert page.text("#typed code") == "imgtool edges coffee.png --scales=0.5 --invert -o results/"
 
 
+def test_several_styles(visit, coffee):
+    page = visit()
+    page.choose("#field-style", EXAMPLES / "night.jpg")
+    page.choose("#field-style-2", EXAMPLES / "waves.jpg")
+    page.type("#field-steps", "many")  # refused, and so done at once
+    begin(page, coffee, "stylize")
+    page.until("!document.querySelector('#error').hidden")
+    assert "--style=night.jpg --style=waves.jpg" in page.text("#typed code")
+    assert "many" in page.text("#error")
+
+
 def test_refused_option_is_told(visit, coffee):
     page = visit()
     page.click("#commands button[value=edges]")

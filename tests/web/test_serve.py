@@ -138,6 +138,13 @@ def test_ends_with_its_jobs_and_files(start, tmp_path, photo, monkeypatch):
             os.kill(int(child), 0)
 
 
+def test_without_the_extra():
+    script = "import sys; sys.modules['starlette'] = None; from imgtool.cli.main import run; sys.exit(run(['serve']))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and line.endswith("Try: pip install 'imgtool[web]'")
+
+
 def test_port_that_is_taken(server):
     command = [sys.executable, "-m", "imgtool", "serve", "--port", str(server.place.port)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -50,6 +50,7 @@ async function choose(file, place) {
   place.image.onerror = () => { place.image.hidden = true; };
   place.text.textContent = file.name;
   place.upload = ask(`pictures?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file }).then((saved) => saved.id);
+  place.taken();
   ready();
   try {
     await place.upload;
@@ -61,8 +62,8 @@ async function choose(file, place) {
 }
 
 /** Makes a label with a file input take clicks and drops; `place.upload` promises what the server calls it. */
-function droppable(label, input, image, text) {
-  const place = { upload: null, image, text };
+function droppable(label, input, image, text, taken = () => {}) {
+  const place = { upload: null, image, text, taken };
   input.addEventListener("change", () => input.files[0] && choose(input.files[0], place));
   for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
     label.addEventListener(kind, (event) => {
@@ -106,14 +107,26 @@ function chooser(field, id) {
   return make("select", { id }, first, ...field.choices.filter((word) => word !== field.default).map((word) => make("option", { value: word }, word)));
 }
 
+/** A place for a picture; where there may be several, a further one for each that is taken. */
 function pictureInput(field, id) {
-  const input = make("input", { type: "file", id, accept: "image/*,.tif,.tiff" });
-  const image = make("img", { alt: "", hidden: true });
-  const text = make("span", {}, "Drop or choose");
-  const label = make("label", { className: "drop small", htmlFor: id }, input, image, text);
-  const place = droppable(label, input, image, text);
-  field.read = async () => (await place.upload) ?? undefined;
-  return make("div", { className: "field" }, make("span", { className: "name" }, field.name), label, help(field));
+  const places = [];
+  const box = make("div", { className: "field" }, make("span", { className: "name" }, field.name));
+  const add = () => {
+    const input = make("input", { type: "file", id: places.length ? `${id}-${places.length + 1}` : id, accept: "image/*,.tif,.tiff" });
+    const image = make("img", { alt: "", hidden: true });
+    const text = make("span", {}, places.length ? "One more" : "Drop or choose");
+    const label = make("label", { className: "drop small", htmlFor: input.id }, input, image, text);
+    const place = droppable(label, input, image, text, () => field.many && place === places.at(-1) && add());
+    places.push(place);
+    box.insertBefore(label, box.querySelector("small"));
+  };
+  box.append(help(field));
+  add();
+  field.read = async () => {
+    const given = (await Promise.all(places.map((place) => place.upload))).filter(Boolean);
+    return given.length ? given : undefined;
+  };
+  return box;
 }
 
 function chooseCommand(form) {
