@@ -1,5 +1,6 @@
 """`imgtool sheet`: pictures in, one picture out that shows them all."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from imgtool.cli.batch import FORMATS
 from imgtool.cli.rehearsal import answer
 from imgtool.cli.sources import Source, find_sources, is_file
 from imgtool.files import check_writable, printable
+
+MIN_HEIGHT = 32
 
 
 @click.command(
@@ -36,7 +39,11 @@ from imgtool.files import check_writable, printable
     help="Pictures in a row.  [default: as many as fit]",
 )
 @click.option(
-    "--height", type=click.IntRange(32, 4096), default=256, show_default=True, help="Pixels of each picture."
+    "--height",
+    type=click.IntRange(MIN_HEIGHT, 4096),
+    default=256,
+    show_default=True,
+    help="Pixels of each picture.",
 )
 @click.option(
     "--title",
@@ -65,6 +72,7 @@ def sheet_command(pictures: tuple[str, ...], **values: Any) -> None:
         raise click.UsageError(
             f"{len(titles)} --title for {len(sources)} pictures; give one for each, or none."
         )
+    _require_size(len(sources), values["height"], values["max_pixels"])
     _require_place(output, sources, force=values["force"])
     from imgtool.cli.sheet_work import make_sheet
 
@@ -75,6 +83,16 @@ def titles_of(paths: Sequence[Path]) -> list[str]:
     """Names without suffix, with their folders before them where names alone do not tell them apart."""
     alone = Counter(path.stem for path in paths)
     return [path.stem if alone[path.stem] == 1 else f"{path.parent.name}/{path.stem}" for path in paths]
+
+
+def _require_size(count: int, height: int, max_pixels: int) -> None:
+    """Refuse a sheet that nobody could open."""
+    if count * height**2 > max_pixels:
+        most = math.isqrt(max_pixels // count)
+        cure = f"use --height {most}" if most >= MIN_HEIGHT else "use fewer pictures"
+        raise click.UsageError(
+            f"{count} pictures of {height} px make a sheet of more than {max_pixels} pixels; {cure}."
+        )
 
 
 def _require_place(output: Path, sources: Sequence[Source], *, force: bool) -> None:

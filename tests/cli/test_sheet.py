@@ -52,14 +52,17 @@ def test_titles():
         (("photos", "-o", "sheet"), 2, "no suffix of a picture"),
         (("photos", "-o", "photos/0.png"), 2, "would replace an input"),
         (("photos", "-o", "there.png"), 2, "--force"),
+        (("photos", "--height", "100", "--max-pixels", "20000"), 2, "use --height 63"),
+        (("photos", "--max-pixels", "100"), 2, "use fewer pictures"),
         (("-",), 2, "takes files"),
         (("photos/9.png",), 2, "does not exist"),
         (("photos/0.png", "broken.png"), 1, "broken.png"),
-        (("photos", "--max-pixels", "10"), 1, "photos/0.png"),
+        (("large.png", "--height", "32", "--max-pixels", "2000"), 1, "large.png"),
     ],
 )
 def test_refused(imgtool, many, save, arguments, code, words):
     save("there.png")
+    save("large.png", size=(50, 50))
     Path("broken.png").write_bytes(b"no picture")
     before = {path: path.read_bytes() for path in many.rglob("*") if path.is_file()}
     result = imgtool("sheet", *arguments)

@@ -154,6 +154,21 @@ def test_progress_is_that_of_the_command(visit, tmp_path):
     page.until(DONE)
 
 
+@pytest.mark.parametrize(("format", "shown"), [("svg", True), ("tif", False)])
+def test_formats(visit, coffee, format, shown):
+    page = visit()
+    page.click("#commands button[value=edges]")
+    page.run(f"document.querySelector('#field-format').value = '{format}'")
+    begin(page, coffee)
+    page.until(DONE)
+    if shown:
+        page.until("document.querySelector('#after').naturalWidth > 0")
+        page.until("document.querySelector('#after').src.endsWith('coffee.svg')")
+    else:
+        assert "coffee.tif" in page.text("#results")
+        assert page.run("document.querySelector('#after').src").endswith("/given")
+
+
 @pytest.mark.weights
 def test_the_picture_grows(visit, coffee):
     page = visit()
