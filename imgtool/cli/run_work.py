@@ -117,6 +117,7 @@ class Runner:
         left = {task.output: task for task in tasks}
 
         def on_record(record: dict[str, Any]) -> None:
+            child.progress = {}  # of the picture that is done now
             output = Path(record.get("output") or "")
             console.record({"step": step.name, **record})
             if output in left and not record.get("error") and not record.get("unfinished"):
@@ -140,8 +141,10 @@ class Runner:
             self.children.remove(child)
         if self.stopped:
             self.missing |= left.keys()
-        else:
-            self._fail(left.values(), [code or 1] if left else [])
+        elif left:
+            if not child.error:  # as when the kernel ends it for want of memory
+                console.error(f"{step.name}: the command ended with {code}, {len(left)} not made")
+            self._fail(left.values(), [max(1, code)])
 
     def _words(self, step: Step, tasks: Sequence[Task]) -> list[str]:
         """The options and pictures of a command line."""

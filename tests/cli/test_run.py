@@ -40,6 +40,7 @@ class Fake:
             [Path(word) for word in words[cut + 1 :]],
         )
         self.on_record, self.on_line, self.progress = on_record, on_line, {}
+        self.error = None
         self.stopped = asyncio.Event()
         Fake.log.append(self)
 
@@ -62,14 +63,17 @@ class Fake:
             return 128 + number
         if self.command == "sheet":
             return self._write(self.inputs, Path(self.value("output")))
-        return max([self._write([path], self._place(path)) for path in self.inputs])
+        return max([self._write([path], self._place(path)) for path in self.inputs], key=abs)
 
     def _place(self, path):
         return Path(self.value("output")) / self.value("name").format(stem=path.stem)
 
     def _write(self, inputs, output, **more):
         contents = [path.read_bytes() for path in inputs]
+        if b"killed" in contents:
+            return -9
         if b"bad" in contents:
+            self.error = "no picture"
             self.on_line(f"error: {inputs[0]}: no picture")
             self.on_record({"input": str(inputs[0]), "output": None, "error": "no picture"})
             return 1
@@ -229,6 +233,13 @@ def test_what_fails_takes_with_it_what_needs_it(run, folder, fake):
     assert [inputs for _, inputs in fake()] == [["photos/a.jpg", "photos/b.jpg"], ["steps/lines/b.png"]]
     (folder / "photos/a.jpg").write_bytes(b"good")
     assert last(run()) == "3 done, 2 skipped, 0 failed"
+
+
+def test_a_command_that_dies_is_told(run, folder, fake):
+    (folder / "photos/a.jpg").write_bytes(b"killed")
+    result = run()
+    assert result.code == 1 and last(result) == "2 done, 0 skipped, 3 failed"
+    assert "error: lines: the command ended with -9, 1 not made" in result.stderr
 
 
 def test_fail_fast(run, folder, fake):
