@@ -1,6 +1,7 @@
 """The page and what it asks for: pictures in, jobs, and their results."""
 
 import json
+import math
 import tempfile
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -192,7 +193,7 @@ def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
     metrics = record.get("metrics")
     named = {**record, **(metrics if isinstance(metrics, dict) else {})}
     return {
-        name: value
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in named.items()
         if isinstance(value, str | int | float) and name not in NO_FACTS
     }
