@@ -117,11 +117,17 @@ class Plan:
             yield from tasks
 
     def key(self, task: Task) -> str:
-        """What a result depends on: command, options, version, and the contents of all files, in one number."""
+        """What a result depends on: command, options, version, and the contents of all files, in one number.
+
+        `BEGUN`, as if it was never finished, where a file cannot be read: the command will tell.
+        """
         asked = self._asked(task.step.command, task.words)
         values = {name: value for name, value in asked.values.items() if name not in NO_MATTER}
         files = [*task.inputs, *(path for text in asked.also_read if (path := _contents(Path(text))))]
-        told = [__version__, task.step.command, values, [sha256_file(path) for path in files]]
+        try:
+            told = [__version__, task.step.command, values, [sha256_file(path) for path in files]]
+        except OSError:
+            return BEGUN
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
     def _add(self, step: Step) -> None:
@@ -183,6 +189,8 @@ def _by_name(sources: Iterable[Source]) -> dict[str, Path]:
         name = (source.inside / source.stem).as_posix()
         if source.is_stream:
             raise click.UsageError("a run takes files, not stdin.")
+        if not is_file(source.path):  # a link in a folder that leads nowhere
+            raise click.UsageError(f"{source} does not exist.")
         if name in found:
             both = f"{printable(found[name])} and {source}"
             raise click.UsageError(f"the results of {both} would have the same name {printable(name)!r}.")

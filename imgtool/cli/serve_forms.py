@@ -7,6 +7,7 @@ import click
 
 from imgtool.cli import params, value_types
 from imgtool.cli.sources import READABLE
+from imgtool.cli.stylize import WeightedFile
 from imgtool.web.forms import Field, Form
 
 # Options that the server answers itself or that make no sense there; those of `params.machine` among them.
@@ -76,6 +77,7 @@ def field_of(command: click.Command, option: click.Option) -> Field | None:
         example=str(option.metavar or option.type.name or "").removesuffix(" range"),
         step=step,
         many=option.multiple,
+        weighted=isinstance(option.type, WeightedFile),
     )
 
 

@@ -1,5 +1,6 @@
 """What the page asks for before a command runs, and how the answers become the words of its command line."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,6 +29,7 @@ class Field:
         example: what an answer looks like.
         step: of a number: "1" or "any".
         many: whether it may be given several times.
+        weighted: whether a picture may have a weight, as in "upload:0.5".
     """
 
     name: str
@@ -38,6 +40,7 @@ class Field:
     example: str = ""
     step: str = "any"
     many: bool = False
+    weighted: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,5 +103,13 @@ def _typed(field: Field, answer: Any, file_of: Callable[[str], str]) -> list[str
     if len(values) > (MAX_PICTURES if field.many else 1):
         raise FormError(f"--{field.name} is given too often")
     if field.kind == "picture":
-        values = [file_of(value) for value in values]
+        values = [_file(field, value, file_of) for value in values]
     return [f"--{field.name}={value}" for value in values]
+
+
+def _file(field: Field, answer: str, file_of: Callable[[str], str]) -> str:
+    """The name of an upload, with its weight if it has one."""
+    upload, colon, weight = answer.partition(":")
+    if colon and not (field.weighted and re.fullmatch(r"\d+\.?\d*|\.\d+", weight)):
+        raise FormError(f"--{field.name}: {weight!r} is no weight")
+    return f"{file_of(upload)}{colon}{weight}"

@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from imgtool.cli import run_work
+from imgtool.cli import run_plan, run_work
 
 STEPS = """
 pictures = "photos/"
@@ -233,6 +233,28 @@ def test_what_fails_takes_with_it_what_needs_it(run, folder, fake):
     assert [inputs for _, inputs in fake()] == [["photos/a.jpg", "photos/b.jpg"], ["steps/lines/b.png"]]
     (folder / "photos/a.jpg").write_bytes(b"good")
     assert last(run()) == "3 done, 2 skipped, 0 failed"
+
+
+def test_a_photo_that_cannot_be_read_is_never_done(run, fake, monkeypatch):
+    def sha256_file(path, real=run_plan.sha256_file):
+        if path.name == "b.jpg":
+            raise PermissionError
+        return real(path)
+
+    monkeypatch.setattr(run_plan, "sha256_file", sha256_file)
+    run(), fake()
+    assert last(run()) == "2 done, 3 skipped, 0 failed"  # the sheet has it too
+    assert fake()[0][1] == ["photos/b.jpg"]
+
+
+def test_a_link_that_leads_nowhere(run, folder, fake):
+    (folder / "photos/gone.png").symlink_to("nowhere.png")
+    result = run()
+    assert (
+        result.code == 2
+        and result.error == "error: photos/gone.png does not exist. Try 'imgtool run --help'."
+    )
+    assert fake() == []
 
 
 def test_a_command_that_dies_is_told(run, folder, fake):

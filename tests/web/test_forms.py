@@ -70,7 +70,16 @@ def test_words():
     ]
     assert words("segment", kind=["mask", "overlay"]) == ["--kind=mask,overlay"]
     assert words("stylize", style=["a", "b"]) == ["--style=a.png", "--style=b.png"]
+    assert words("stylize", style=["a:0.7", "b"]) == ["--style=a.png:0.7", "--style=b.png"]
     assert words("edges", scales="--force") == ["--scales=--force"]  # a value, whatever it looks like
+
+
+@pytest.mark.parametrize(
+    "answers", [{"style": "a:x"}, {"style": "a:-1"}, {"style": "a:/b"}, {"content_mask": "a:1"}]
+)
+def test_weights_are_numbers_of_those_that_have_one(answers):
+    with pytest.raises(FormError):
+        words("stylize", **answers)
 
 
 @pytest.mark.parametrize(

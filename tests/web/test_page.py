@@ -109,10 +109,12 @@ def test_several_styles(visit, coffee):
     page = visit()
     page.choose("#field-style", EXAMPLES / "night.jpg")
     page.choose("#field-style-2", EXAMPLES / "waves.jpg")
+    page.until("document.querySelectorAll('.weight:not([hidden])').length == 2")
+    page.run("document.querySelector('.weight').value = '0.7'")
     page.type("#field-steps", "many")  # refused, and so done at once
     begin(page, coffee, "stylize")
     page.until("!document.querySelector('#error').hidden")
-    assert "--style=night.jpg --style=waves.jpg" in page.text("#typed code")
+    assert "--style=night.jpg:0.7 --style=waves.jpg" in page.text("#typed code")
     assert "many" in page.text("#error")
 
 

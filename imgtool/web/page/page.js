@@ -116,14 +116,26 @@ function pictureInput(field, id) {
     const image = make("img", { alt: "", hidden: true });
     const text = make("span", {}, places.length ? "One more" : "Drop or choose");
     const label = make("label", { className: "drop small", htmlFor: input.id }, input, image, text);
-    const place = droppable(label, input, image, text, () => field.many && place === places.at(-1) && add());
+    const place = droppable(label, input, image, text, () => {
+      if (field.many && place === places.at(-1)) add();
+      // A weight counts against those of others.
+      for (const each of places) each.weight.hidden = !each.upload || places.length < 3;
+    });
+    const weight = make("input", { type: "number", min: 0, step: "any", placeholder: "1", hidden: true, title: "Weight", className: "weight" });
+    weight.setAttribute("aria-label", `Weight of ${field.name} ${places.length + 1}`);
+    if (field.weighted) label.append(weight);
+    place.answer = async () => {
+      const upload = await place.upload;
+      return upload && weight.value ? `${upload}:${weight.value}` : upload;
+    };
+    place.weight = weight;
     places.push(place);
     box.insertBefore(label, box.querySelector("small"));
   };
   box.append(help(field));
   add();
   field.read = async () => {
-    const given = (await Promise.all(places.map((place) => place.upload))).filter(Boolean);
+    const given = (await Promise.all(places.map((place) => place.answer()))).filter(Boolean);
     return given.length ? given : undefined;
   };
   return box;
