@@ -110,6 +110,7 @@ def test_several_styles(visit, coffee):
     page.choose("#field-style", EXAMPLES / "night.jpg")
     page.choose("#field-style-2", EXAMPLES / "waves.jpg")
     page.until("document.querySelectorAll('.weight:not([hidden])').length == 2")
+    assert page.run("document.querySelector('.weight').offsetWidth") < 100  # leaves room for the name
     page.run("document.querySelector('.weight').value = '0.7'")
     page.type("#field-steps", "many")  # refused, and so done at once
     begin(page, coffee, "stylize")
