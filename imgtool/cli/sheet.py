@@ -82,7 +82,11 @@ def sheet_command(pictures: tuple[str, ...], **values: Any) -> None:
 def titles_of(paths: Sequence[Path]) -> list[str]:
     """Names without suffix, with their folders before them where names alone do not tell them apart."""
     alone = Counter(path.stem for path in paths)
-    return [path.stem if alone[path.stem] == 1 else f"{path.parent.name}/{path.stem}" for path in paths]
+    folders = [f"{path.parent.name}/" if path.parent.name else "" for path in paths]
+    return [
+        path.stem if alone[path.stem] == 1 else f"{folder}{path.stem}"
+        for folder, path in zip(folders, paths, strict=True)
+    ]
 
 
 def _require_size(count: int, height: int, max_pixels: int) -> None:

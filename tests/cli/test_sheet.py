@@ -41,8 +41,8 @@ def test_made_again(imgtool, rerun, many):
 
 
 def test_titles():
-    paths = [Path("photos/a.jpg"), Path("lines/a.png"), Path("b.jpg")]
-    assert titles_of(paths) == ["photos/a", "lines/a", "b"]
+    paths = [Path("photos/a.jpg"), Path("lines/a.png"), Path("b.jpg"), Path("a.jpg")]
+    assert titles_of(paths) == ["photos/a", "lines/a", "b", "a"]
 
 
 @pytest.mark.parametrize(
