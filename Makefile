@@ -1,7 +1,7 @@
 # What `make check` runs is what the checks on every change run.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install format lint types test test-weights test-ray test-web check bench docs man
+.PHONY: install format lint types test test-weights test-ray test-web test-fid check bench docs man
 
 install:
 	python3.11 -m venv .venv
@@ -32,6 +32,10 @@ test-ray:
 # The page in a real browser: apt-get install chromium-headless-shell
 test-web:
 	$(PYTHON) -m pytest -m web
+
+# FID's network: pip install -e '.[dev,fid]'
+test-fid:
+	$(PYTHON) -m pytest -m fid
 
 check: lint types test
 

@@ -62,7 +62,7 @@ def clean_labels(
             "data": {LABELLED: str(places[LABELLED].absolute())},
             "clean": asdict(cleaning),
             "options": asdict(lasting(options)),
-            "machine": {name: values[name] for name in MACHINE} | {"score_every": NEVER},
+            "machine": {name: values[name] for name in MACHINE if name in values} | {"score_every": NEVER},
         },
     )
     return _clean(run, {})

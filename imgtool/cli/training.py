@@ -221,7 +221,8 @@ def _train(
     best = "" if result.best is None else f", best {work.metric} {result.best:.3f} on held-out pictures"
     console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
     told = {"output": str(run.path), "steps": result.steps, "seconds": round(result.seconds, 1)}
-    console.record({**told, "metric": work.metric, "best": result.best})
+    if alone:
+        console.record({**told, "metric": work.metric, "best": result.best})
     if result.before == result.steps and not result.interrupted:
         console.say(
             "It had reached its end before. To go on further: --resume with a later --steps or --time"

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from imgtool.errors import WeightsError
 from imgtool.nn.classifier import Classifier, ClassifierShape
@@ -43,6 +42,8 @@ def test_features_of_a_classifier(classifier):
 @pytest.fixture
 def inception(tmp_path, monkeypatch):
     """A file of the library's own network with random weights, as nobody may pass on the real ones."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
     with monkeypatch.context() as patch:
         patch.setattr(nn.Module, "load_state_dict", lambda *args, **more: None)
         patch.setattr(torch, "load", lambda *args, **more: {})
@@ -53,6 +54,7 @@ def inception(tmp_path, monkeypatch):
     return network, path
 
 
+@pytest.mark.fid
 def test_features_of_inception(inception):
     network, path = inception
     space = space_of(given_weights(str(path)), CPU)
@@ -63,6 +65,7 @@ def test_features_of_inception(inception):
     assert space(pictures(2, 32, 1)).shape == (2, 2048)
 
 
+@pytest.mark.fid
 def test_inception_that_lacks_tensors(inception, tmp_path):
     state = inception[0].state_dict()
     del state["fc.weight"]
@@ -71,6 +74,7 @@ def test_inception_that_lacks_tensors(inception, tmp_path):
         space_of(given_weights(str(tmp_path / "cut.pth")), CPU)
 
 
+@pytest.mark.fid
 def test_code_in_a_file_is_not_run(tmp_path):
     class Hostile:
         def __reduce__(self):
