@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from imgtool.nn.squares import squares
 from imgtool.nn.vgg import PREPROCESSING, Preprocessing
 from imgtool.nn.winograd import WIDTH, Winograd
 
@@ -190,7 +191,7 @@ class HED(nn.Module):
         image = image.flip(1) if self.bgr else image
         dtype = self.get_parameter("conv1_1.weight").dtype
         image = image.to(dtype).contiguous(memory_format=torch.channels_last)
-        return image if self.cell == 1 else _squares(image, self.cell)
+        return image if self.cell == 1 else squares(image, self.cell)
 
     def quicken(self) -> None:
         """Replace the wide convolutions by others that compute the same, faster on processors, without gradients.
@@ -225,13 +226,6 @@ class HED(nn.Module):
 def _convolution(channels: int, width: int, *, bias: bool = True) -> nn.Conv2d:
     """3x3, over features that are reflected at the border: zeros would show as a frame of false edges."""
     return nn.Conv2d(channels, width, 3, padding=1, padding_mode="reflect", bias=bias)
-
-
-def _squares(image: Tensor, side: int) -> Tensor:
-    """`pixel_unshuffle`, by a convolution that picks: in this memory layout it takes a quarter of the time."""
-    count = image.shape[1] * side**2
-    picks = torch.eye(count, dtype=image.dtype, device=image.device).view(count, -1, side, side)
-    return functional.conv2d(image, picks, stride=side).contiguous(memory_format=torch.channels_last)
 
 
 def _pooled(features: Tensor) -> Tensor:
