@@ -39,3 +39,14 @@ def ends(steps: int | None, time: float | None) -> None:
     for name, value in (("steps", steps), ("time", time)):
         if value is not None and not 0 < value < math.inf:
             raise OptionError(name, f"must be above 0, got {value:g}")
+
+
+def weighted(option: str, layers: Mapping[str, float], known: tuple[str, ...]) -> None:
+    """Layers that are known, at least one, each with a weight above 0."""
+    if not layers:
+        raise OptionError(option, "names no layer")
+    for name, weight in layers.items():
+        if name not in known:
+            raise OptionError(option, f"no layer {name!r}; choose from {', '.join(known)}")
+        if not 0 < weight < math.inf:
+            raise OptionError(option, f"weight of {name} must be above 0, got {weight:g}")

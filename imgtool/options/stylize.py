@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from imgtool.errors import OptionError
-from imgtool.options.checks import MAX_SEED, at_least, choice, within
+from imgtool.options.checks import MAX_SEED, at_least, choice, weighted, within
 
 # Convolutions in each of the five blocks: Simonyan & Zisserman 2014, table 1, columns D and E.
 VGG_CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -94,7 +94,7 @@ class StylizeOptions:
                 raise OptionError(name, f"must be above 0, got {value:g}")
         known = vgg_layers(STYLE_NETWORKS[self.network])
         for name in ("content_layers", "style_layers"):
-            _layers(name, getattr(self, name), known)
+            weighted(name, getattr(self, name), known)
 
     @property
     def steps_per_scale(self) -> tuple[int, ...]:
@@ -144,13 +144,3 @@ STYLIZE_RECIPES: dict[str, dict[str, Any]] = {
         "exact": True,
     },
 }
-
-
-def _layers(option: str, layers: Mapping[str, float], known: tuple[str, ...]) -> None:
-    if not layers:
-        raise OptionError(option, "names no layer")
-    for name, weight in layers.items():
-        if name not in known:
-            raise OptionError(option, f"no layer {name!r}; choose from {', '.join(known)}")
-        if not 0 < weight < math.inf:
-            raise OptionError(option, f"weight of {name} must be above 0, got {weight:g}")
