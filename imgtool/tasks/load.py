@@ -10,12 +10,15 @@ from torch import Tensor, nn
 from imgtool.errors import OptionError, WeightsError
 from imgtool.nn.captcha_reader import CaptchaReader
 from imgtool.nn.hed import HED, INPUTS
+from imgtool.nn.style_net import StyleNet
 from imgtool.nn.unet import UNet
 from imgtool.nn.vgg import PREPROCESSING, VGG
+from imgtool.options.fast_style import STYLE_NET
 from imgtool.options.stylize import STYLE_NETWORKS, StylizeOptions
 from imgtool.runtime.checkpoints import load_into, load_metadata, load_tensors, require_fit
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile, registry
+from imgtool.tasks.fast_style import Painter
 from imgtool.tasks.read_captcha import Reader
 from imgtool.tasks.segment import Segmenter
 
@@ -238,3 +241,32 @@ def load_reader(weights: WeightsFile, device: Device) -> Reader:
     load_into(network, {**counts, **tensors}, name=weights.name)
     network = network.requires_grad_(False).eval()
     return Reader(network.to(device.torch, memory_format=torch.channels_last), alphabet, device.dtype)  # type: ignore[call-overload]
+
+
+def load_painter(weights: WeightsFile, device: Device) -> Painter:
+    """A style network as `train-style` left it.
+
+    Raises:
+        WeightsError: the weights are of another network, or do not fit.
+    """
+    if weights.network != STYLE_NET:
+        found = weights.network or "an unknown network"
+        raise WeightsError(f"{weights.name} holds {found}, expected {STYLE_NET}", hint="imgtool weights list")
+    tensors = load_tensors(weights)
+    try:
+        styles = json.loads(load_metadata(weights)["style"])["styles"]
+        with torch.device("meta"):  # whatever the sizes are that the file claims, they take no memory
+            claimed = StyleNet.shaped_as(tensors)
+        if not isinstance(styles, list) or len(set(map(str, styles))) != claimed.styles:
+            raise ValueError(f"it does not name its {claimed.styles} styles")
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+        raise WeightsError(f"{weights.name} is no style network: {reason}") from error
+    require_fit(claimed, tensors, name=weights.name)
+    network = StyleNet.shaped_as(tensors)
+    network.load_state_dict(dict(tensors))
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):  # what is normalised by stays fp32
+            module.to(device.dtype)
+    network = network.requires_grad_(False).eval().to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Painter(network, tuple(map(str, styles)))

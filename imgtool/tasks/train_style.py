@@ -1,0 +1,170 @@
+"""One step of the training of a style network, and how it is scored."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imgtool.data.picture_set import Pixels
+from imgtool.imaging.picture import Picture
+from imgtool.imaging.tensors import to_pixels
+from imgtool.nn.style_net import StyleNet
+from imgtool.nn.vgg import VGG
+from imgtool.options.fast_style import STYLE_NET, TrainStyleOptions
+from imgtool.runtime.checkpoints import packed
+from imgtool.runtime.device import Device
+from imgtool.tasks.fast_objective import FastObjective, NamedStyle
+from imgtool.tasks.fast_style import Painter
+from imgtool.training.average import Averaged, MovingAverage
+from imgtool.training.schedules import warm_cosine
+
+SHOWN = 3  # photos of the sheet of samples
+GAP = 4  # pixels between its pictures
+
+
+class StyleTrainee(Averaged[StyleNet]):
+    """A style network on its way: see `imgtool.training.loop.Trainee`.
+
+    Args:
+        photos: (N, S, S, 3) to train on.
+        held_out: likewise, to score on.
+        styles: at least one.
+        options: see `TrainStyleOptions`.
+        network: to begin with, see `new_network`.
+        judge: a `VGG` with all layers of the options.
+        device: where all is; in bf16 features are halved by autocast, the weights stay fp32.
+    """
+
+    def __init__(
+        self,
+        photos: Pixels,
+        held_out: Pixels,
+        styles: Sequence[NamedStyle],
+        options: TrainStyleOptions,
+        *,
+        network: StyleNet,
+        judge: VGG,
+        device: Device,
+    ) -> None:
+        self.photos, self.styles, self.options, self.device = photos, styles, options, device
+        self.held_out = self._images(held_out)
+        styles = [NamedStyle(style.name, style.image.to(device.torch)) for style in styles]
+        self.objective = FastObjective(styles, self.held_out, options, judge)
+        self.network = self._placed(network).train()
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
+        self.average = MovingAverage(self.network, options.average)
+        self.mixes = torch.eye(len(styles), device=device.torch)
+
+    def _placed(self, network: StyleNet) -> StyleNet:
+        place: Any = {"device": self.device.torch, "memory_format": torch.channels_last}
+        placed: StyleNet = network.to(**place)
+        return placed
+
+    def _images(self, pixels: Pixels) -> Tensor:
+        """(N, 3, H, W) in [0, 1] on the device; grey ones get three channels."""
+        planes = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device.torch).permute(0, 3, 1, 2)
+        return planes.expand(-1, 3, -1, -1).float() / 255
+
+    def step(self, number: int, progress: float) -> dict[str, float]:
+        """One step on some crops in every style; which crops depends on the seed and the number alone."""
+        rate = self.options.learning_rate * warm_cosine(progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        photos = self._images(self.batch(number))
+        terms = self.objective(self._painted(self.network, photos), self.objective.content(photos))
+        self.optimizer.zero_grad(set_to_none=True)
+        terms.total.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.average.update(self.network, number + 1)
+        return {name: float(term.detach()) for name, term in terms.items()} | {"rate": rate}
+
+    def _painted(self, network: StyleNet, photos: Tensor) -> Tensor:
+        """Each photo in each style, (S * B, 3, H, W), one at a time as normalisation wants it."""
+        with torch.autocast(self.device.torch.type, self.device.dtype, self.device.dtype != torch.float32):
+            return torch.cat([network(photo[None], mix) for mix in self.mixes for photo in photos])
+
+    def batch(self, number: int) -> Pixels:
+        """The crops of one step, (B, crop, crop, 3), some mirrored."""
+        size, count = self.options.batch, len(self.photos)
+        crops = []
+        for index in range(number * size, (number + 1) * size):
+            order = np.random.default_rng((self.options.seed, 0, index // count)).permutation(count)
+            random = np.random.default_rng((self.options.seed, 1, index))
+            top, left = random.integers(0, self.options.photo_size - self.options.crop + 1, 2)
+            photo = self.photos[order[index % count]]
+            crop = photo[top : top + self.options.crop, left : left + self.options.crop]
+            crops.append(crop[:, ::-1] if random.random() < 0.5 else crop)
+        return np.stack(crops)
+
+    @torch.no_grad()
+    def score(self) -> Mapping[str, float]:
+        """The objective of the averaged network on what is held out, negative so that more is better."""
+        sums: dict[str, float] = {}
+        for photo in self.held_out:
+            painted = self._painted(self.averaged(), photo[None])
+            terms = self.objective(painted, self.objective.content(photo[None]))
+            for name, term in {"-objective": -terms.total, **terms}.items():
+                sums[name] = sums.get(name, 0.0) + float(term) / len(self.held_out)
+        return sums
+
+    @torch.no_grad()
+    def samples(self) -> Mapping[str, Picture]:
+        """A row for each of some photos that are held out: the photo, then it in each style."""
+        rows = []
+        for photo in self.held_out[:SHOWN]:
+            painted = self._painted(self.averaged(), photo[None])
+            rows.append([to_pixels(each[None]) for each in (photo, *painted)])
+        return {"samples": Picture(_grid(rows))}
+
+    def averaged(self) -> StyleNet:
+        """The network that is kept."""
+        network = self.average.network
+        assert isinstance(network, StyleNet)
+        return network
+
+    def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """The averaged weights in halves, and the names of the styles."""
+        about = json.dumps({"styles": [style.name for style in self.styles]})
+        metadata = {"format": "pt", "network": STYLE_NET, "preprocessing": "none", "style": about}
+        return packed(self.averaged().state_dict(), "fp16"), metadata
+
+
+def new_network(styles: int, options: TrainStyleOptions) -> StyleNet:
+    """A network with random weights (He et al. 2015)."""
+    torch.manual_seed(options.seed)
+    network = StyleNet(styles, width=options.width, blocks=options.blocks)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    torch.nn.init.normal_(network.last.weight, std=0.05)
+    return network
+
+
+def started_from(network: StyleNet, styles: Sequence[str], start: Painter) -> StyleNet:
+    """A network with the weights of another of its size.
+
+    Styles of the same name have what they had, the others the mean of all.
+
+    Args:
+        network: to be changed.
+        styles: what its own are called.
+        start: the other.
+    """
+    known = {name: index for index, name in enumerate(start.styles)}
+    state = {}
+    for name, tensor in start.network.state_dict().items():
+        rows = [tensor[known[style]] if style in known else tensor.mean(dim=0) for style in styles]
+        state[name] = torch.stack(rows) if "_norm." in name else tensor
+    network.load_state_dict(state)
+    return network
+
+
+def _grid(rows: Sequence[Sequence[Pixels]]) -> Pixels:
+    """Pictures of one size side by side, with white between them."""
+    padded = [
+        [np.pad(each, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for each in row] for row in rows
+    ]
+    return np.concatenate([np.concatenate(row, axis=1) for row in padded])[:-GAP, :-GAP]
