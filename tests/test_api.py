@@ -16,6 +16,7 @@ from imgtool.errors import BadImage, Diverged, OptionError, OutputError, Weights
 from imgtool.imaging.tensors import to_image
 from imgtool.nn.captcha_reader import CaptchaReader
 from imgtool.nn.hed import HED
+from imgtool.nn.style_net import StyleNet
 from imgtool.options.stylize import StylizeOptions
 from imgtool.runtime.checkpoints import save_tensors
 from imgtool.tasks import edges as tasks
@@ -373,3 +374,40 @@ class TestReadCaptcha:
             imgtool.read_captcha(np.zeros((1, 70, 3), np.uint8), weights=reader)
         with pytest.raises(OptionError, match="beam"):
             imgtool.read_captcha(np.zeros((24, 48, 3), np.uint8), weights=reader, beam=0)
+
+
+@pytest.fixture
+def one_pass(folder):
+    torch.manual_seed(0)
+    about = {"network": "style-net", "preprocessing": "none", "style": '{"styles": ["a", "b"]}'}
+    save_tensors(folder / "net.safetensors", StyleNet(2, width=3, blocks=1).state_dict(), about)
+    return "net.safetensors"
+
+
+def test_one_pass_is_what_the_command_writes(one_pass):
+    painted = stylize("clear.png", weights=one_pass, blend={"b": 1.0}, strength=0.5)
+    arguments = [
+        "stylize",
+        "clear.png",
+        "--weights",
+        one_pass,
+        "--blend",
+        "b",
+        "--strength",
+        "0.5",
+        "-o",
+        "o.png",
+    ]
+    assert main.run(arguments) == 0
+    with Image.open("o.png") as written:
+        assert np.array_equal(np.asarray(written), np.asarray(painted.to_pil()))
+    assert painted.steps == () and painted.seconds > 0
+
+
+def test_one_pass_refuses(one_pass):
+    with pytest.raises(TypeError, match=r"stylize\(\) got an unexpected keyword argument 'steps'"):
+        stylize("photo.png", weights=one_pass, steps=3)
+    with pytest.raises(OptionError, match="no style 'c'"):
+        stylize("photo.png", weights=one_pass, blend={"c": 1.0})
+    with pytest.raises(OptionError, match="no style, expected a picture"):
+        stylize("photo.png")

@@ -1,13 +1,14 @@
 """`imgtool.stylize`: repaint a picture, from Python."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from numbers import Integral
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -19,14 +20,17 @@ from imgtool.errors import Diverged, OptionError
 from imgtool.imaging.io import write_picture
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.tensors import resize, to_image, to_picture
+from imgtool.options.fast_style import FastStyleOptions
 from imgtool.options.stylize import INITS, STYLE_NETWORKS, StylizeOptions
 from imgtool.runtime.device import select_device
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks import stylize as task
-from imgtool.tasks.load import activations_name, load_style_network
+from imgtool.tasks.fast_style import Painter, fast_style
+from imgtool.tasks.load import activations_name, load_painter, load_style_network
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult
 
+Options = TypeVar("Options")
 OnStep: TypeAlias = Callable[[Step, Tensor], None]
 
 
@@ -37,9 +41,10 @@ class Stylized:
     Attributes:
         image: (1, 3, H, W) sRGB in [0, 1], on the CPU.
         alpha: (1, 1, H, W) in [0, 1], the content's at this size; None if it had none.
-        steps: evaluations done in each scale, coarse to fine; with these as options the result is the same.
+        steps: evaluations done in each scale, coarse to fine; with these as options the result is the same. None in
+            one pass.
         history: one `Step` an evaluation, with its losses.
-        seconds: spent optimising.
+        seconds: spent on it.
     """
 
     image: Tensor
@@ -66,7 +71,7 @@ class Stylized:
 
 def stylize(
     content: PictureLike,
-    style: PictureLike | Sequence[PictureLike | tuple[PictureLike, float]],
+    style: PictureLike | Sequence[PictureLike | tuple[PictureLike, float]] | None = None,
     *,
     content_masks: Sequence[PictureLike] = (),
     style_masks: Sequence[PictureLike] = (),
@@ -80,14 +85,16 @@ def stylize(
 
     Args:
         content: the photo.
-        style: a picture, or several, each alone or as a pair with its weight.
+        style: a picture, or several, each alone or as a pair with its weight; None for `weights` of `train-style`,
+            which repaint in one pass.
         content_masks: white where each style applies, one for each.
         style_masks: white where each style is taken from; each goes with a content mask.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "fp32", "bf16" or "fp16".
         weights: a name, a file or the folder of a training run; by default those of the network.
         on_step: told of each evaluation, and the best picture so far.
-        **options: fields of `StylizeOptions`; `init` may also be a picture, `steps` a single number.
+        **options: fields of `StylizeOptions`; `init` may also be a picture, `steps` a single number. In one pass
+            those of `FastStyleOptions`.
     Raises:
         BadImage, OptionError, WeightsError, DeviceError: see `imgtool.errors`.
         Diverged: the loss did not stay finite.
@@ -96,6 +103,11 @@ def stylize(
         >>> painted.save("out.png")  # doctest: +SKIP
     """
     began = time.monotonic()
+    if style is None:
+        if weights is None:
+            raise OptionError("style", "no style, expected a picture, or weights of train-style")
+        painter = load_painter(find_weights(os.fspath(weights)), select_device(device, precision))
+        return _in_one_pass(picture_of(content, "content"), painter, _known(FastStyleOptions, options), began)
     given, init = _options(options, weights)
     photo = picture_of(content, "content")
     styles = _styles(style, content_masks, style_masks)
@@ -135,10 +147,21 @@ def _options(
     named = isinstance(init, str) and init in INITS
     if not named:
         given["init"] = "picture"
+    return _known(StylizeOptions.of_recipe, given), None if named else init
+
+
+def _known(make: Callable[..., Options], given: dict[str, Any]) -> Options:
+    """Options, or the error of a keyword that they do not have."""
     try:
-        return StylizeOptions.of_recipe(**given), None if named else init
+        return make(**given)
     except TypeError as error:  # as Python says it of any function: no such keyword, or of another type
-        raise TypeError(str(error).replace("StylizeOptions.__init__()", "stylize()")) from error
+        raise TypeError(re.sub(r"\w+Options.__init__\(\)", "stylize()", str(error))) from error
+
+
+def _in_one_pass(photo: Picture, painter: Painter, options: FastStyleOptions, began: float) -> Stylized:
+    pixels = fast_style(photo.pixels, options, painter=painter)
+    result = StylizeResult(to_image(pixels), (), (), time.monotonic() - began)
+    return _stylized(result, photo)
 
 
 def _styles(

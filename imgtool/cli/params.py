@@ -222,7 +222,8 @@ def typed(option: click.Option, value: Any) -> list[str]:
     if value is True:
         return [option.opts[-1]]
     if isinstance(value, dict):
-        value = [f"{name}:{weight!r}" for name, weight in value.items()]
+        separator = getattr(option.type, "separator", ":")
+        value = [f"{name}{separator}{weight!r}" for name, weight in value.items()]
     items = value if isinstance(value, list | tuple) else [value]
     if not all(isinstance(item, str | int | float) for item in items):
         raise TypeError(f"{value!r} cannot be typed")

@@ -8,15 +8,16 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from imgtool.cli import batch, params, settings, value_types
+from imgtool.cli import batch, fast_style, params, settings, value_types
 from imgtool.cli.sources import exists, is_file, require_file, require_one_stream
 from imgtool.errors import OptionError
 from imgtool.files import printable
+from imgtool.options.fast_style import FAST_STYLES
 from imgtool.options.stylize import INITS, OPTIMIZERS, POOLS, STYLE_NETWORKS, STYLIZE_RECIPES, StylizeOptions
 from imgtool.runtime import processor
 
 # Options that name files, with the words that are none; files written besides the result, by their options.
-FILES = {"style": (), "content_mask": (), "style_mask": (), "init": INITS, "weights": ()}
+FILES = {"style": (), "content_mask": (), "style_mask": (), "init": INITS, "weights": FAST_STYLES}
 BESIDE = {"save_every": "-step*.png", "sheet": "-sheet.png", "sidecar": batch.SIDECAR}
 
 
@@ -80,7 +81,7 @@ knob = partial(params.knob, StylizeOptions())
     help="A style picture; may be repeated. With it every positional picture is a content.",
 )
 @params.output()
-@knob("--size", type=Size(), help="Longest side of the result in pixels, or full.")
+@knob("--size", type=Size(), help="Longest side of the result in pixels, or full.", also="; full in one pass")
 @knob(
     "--steps",
     type=value_types.Numbers(),
@@ -126,7 +127,20 @@ knob = partial(params.knob, StylizeOptions())
 @knob("--scales", type=int, help="Sizes to work at, each twice the one before.")
 @knob("--pool", type=click.Choice(POOLS), help="Pooling of the network.")
 @knob("--network", type=click.Choice(list(STYLE_NETWORKS)), help="Which network judges style.")
-@click.option("--weights", type=click.Path(), metavar="NAME|RUN|FILE", help="Other weights for it.")
+@click.option(
+    "--weights",
+    type=click.Path(),
+    metavar="NAME|RUN|FILE",
+    help="Other weights for it; or those of train-style, which repaint in one pass.",
+)
+@click.option(
+    "--blend",
+    type=value_types.Weighted("="),
+    help="In one pass: which style of the network, or a mix of them.  [default: the first]",
+)
+@click.option(
+    "--strength", type=value_types.Share(), help="In one pass: from 0, the photo, to 1.  [default: 1]"
+)
 @knob("--optimizer", type=click.Choice(OPTIMIZERS), help="How to step.")
 @knob("--history", type=int, help="Steps that L-BFGS remembers.")
 @click.option(
@@ -154,13 +168,19 @@ knob = partial(params.knob, StylizeOptions())
 def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
     """Repaint CONTENT in the style of STYLE, after Gatys et al. (2016).
 
+    With --weights of train-style there is no STYLE, and CONTENT is repainted in one pass, in a fraction of a second.
+
     \b
     Examples:
       imgtool stylize photo.jpg painting.jpg -o out.png
       imgtool stylize photo.jpg painting.jpg --size 1024 --time 5m --sheet
       imgtool stylize photos/ --style a.jpg:0.7 --style b.jpg:0.3 -o painted/
       imgtool stylize photo.jpg painting.jpg --preserve-color --style-scale 1.5
+      imgtool stylize photos/ --weights runs/style --blend night=0.6,waves=0.4 -o painted/
     """
+    if fast_style.is_wanted(values["weights"]):
+        return fast_style.run(pictures, values)
+    fast_style.refuse_options()
     contents, styles = contents_and_styles(pictures, values["style"])
     _require_pairs(styles, values["content_mask"], values["style_mask"])
     with settings.origins_told(click.get_current_context()):

@@ -1,0 +1,85 @@
+"""`imgtool stylize` in one pass: when that is wanted, and which of its options then hold."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import click
+
+from imgtool.cli import batch, params, settings
+from imgtool.errors import WeightsError
+from imgtool.files import printable
+from imgtool.options.fast_style import STYLE_NET, FastStyleOptions
+from imgtool.runtime import processor
+from imgtool.runtime.given import given_weights
+from imgtool.runtime.registry import registry
+
+BESIDE = {"sheet": "-sheet.png", "sidecar": batch.SIDECAR}  # what is written besides the result
+OWN = ("strength", "blend")  # options of one pass alone
+HELD = {field.name for field in fields(FastStyleOptions)}
+MACHINE = ("device", "precision", "threads", "max_pixels")
+
+
+def is_wanted(weights: str | None) -> bool:
+    """Whether weights, by name or path, are of a network that repaints in one pass."""
+    if weights is None:
+        return False
+    if weights in registry():
+        return registry()[weights].network == STYLE_NET
+    try:
+        given = given_weights(weights)
+    except WeightsError:  # told where they are needed
+        return False
+    return given is not None and given.network == STYLE_NET
+
+
+def refuse_options() -> None:
+    """Refuse options that only one pass has.
+
+    Raises:
+        click.UsageError: names the first.
+    """
+    for option in params.on_command_line(click.get_current_context()):
+        if option.name in OWN:
+            raise click.UsageError(
+                f"{option.opts[-1]} is of one pass; it goes with the --weights of train-style."
+            )
+
+
+def run(pictures: Sequence[str], values: dict[str, Any]) -> int:
+    """Repaint pictures; the exit code.
+
+    Raises:
+        click.UsageError: an option that holds only where pixels are optimised.
+    """
+    _refuse_others(values["weights"])
+    with settings.origins_told(click.get_current_context()):
+        options = options_of(values)
+    given = [] if values["weights"] in registry() else [values["weights"]]
+    choice = params.output_choice(
+        values, beside=[ending for name, ending in BESIDE.items() if values[name]], also_read=given
+    )
+    jobs, skipped = batch.plan(pictures, choice, command="stylize")
+    processor.wait_passively()
+    from imgtool.cli.fast_style_work import FastStyleWork
+
+    return batch.run(
+        jobs, lambda: FastStyleWork(options, values), skipped=skipped, fail_fast=choice.fail_fast
+    )
+
+
+def _refuse_others(weights: str) -> None:
+    held = {*HELD, *BESIDE, *MACHINE, *params.OUTPUT, *params.TALK, "weights"}
+    for option in params.on_command_line(click.get_current_context()):
+        if option.name not in held:
+            raise click.UsageError(
+                f"{option.opts[0]} does nothing with {printable(weights)}, which repaints in one pass; leave it away."
+            )
+
+
+def options_of(values: dict[str, Any]) -> FastStyleOptions:
+    """The task's options, from those of the command that were given."""
+    given = {name: values[name] for name in HELD if values[name] is not None}
+    if given.get("size") == "full":
+        given["size"] = None
+    return FastStyleOptions(**given)

@@ -1,0 +1,91 @@
+"""What `imgtool stylize` in one pass does for each photo: read, call the task, write, tell."""
+
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+from imgtool.cli.batch import Job
+from imgtool.cli.console import console
+from imgtool.cli.fast_style import BESIDE
+from imgtool.cli.session import Session
+from imgtool.imaging.picture import Picture, Samples, to_8_bits
+from imgtool.imaging.tensors import fit, resize, to_image, to_picture, to_pixels
+from imgtool.options.fast_style import FastStyleOptions
+from imgtool.runtime.device import memory_told, require_memory
+from imgtool.runtime.registry import registry
+from imgtool.tasks.fast_style import fast_style, memory_needed
+from imgtool.tasks.load import load_painter
+
+
+class FastStyleWork:
+    """The network, loaded once; called with a job, it repaints one photo.
+
+    Args:
+        options: of the task.
+        values: the command's other values by parameter name.
+    Raises:
+        WeightsError, DeviceError: nothing can be done for any photo.
+        OptionError: a style that the network does not know.
+    """
+
+    def __init__(self, options: FastStyleOptions, values: dict[str, Any]) -> None:
+        self.values = values
+        self.session = Session("stylize", values)
+        self.painter = load_painter(self.session.find_weights(values["weights"]), self.session.device)
+        self.painter.mix(options.blend)
+        if not options.blend and len(self.painter.styles) > 1:
+            first, *others = self.painter.styles
+            console.say(f"style {first}; --blend takes {', '.join(others)} too")
+        self.options = replace(options, blend=options.blend or {self.painter.styles[0]: 1.0})
+
+    def __call__(self, job: Job) -> dict[str, Any]:
+        """Repaint one photo and write it; the fields of its `--json` line."""
+        began = time.monotonic()
+        picture, ingredient = self.session.read(job.source, "pictures")
+        size = (picture.height, picture.width)
+        if self.options.size is not None:
+            size = fit(size, self.options.size)
+        smaller = f"--size {max(size) // 2}"
+        require_memory(self.session.device.torch, memory_needed(size, self.painter), hint=smaller)
+        with memory_told("out of memory", hint=smaller), console.progress(job.source.stem) as on_progress:
+            pixels = fast_style(
+                picture.pixels,
+                self.options,
+                painter=self.painter,
+                on_strip=lambda done, total: on_progress(done, total, ""),
+            )
+        painted = Picture(pixels, _alpha(picture, size))
+        self.session.write(
+            job, painted, self.session.recipe(ingredient, self._resolved()), sidecar=self.values["sidecar"]
+        )
+        if self.values["sheet"]:
+            self._write_sheet(job, picture, painted)
+        seconds = time.monotonic() - began
+        console.say(f"{job}: {size[1]}x{size[0]}, {seconds:.2f} s")
+        return {
+            "width": size[1],
+            "height": size[0],
+            "seconds": round(seconds, 3),
+            **self.session.about(),
+        }
+
+    def _resolved(self) -> dict[str, Any]:
+        """The options by parameter name, as they would have to be typed for the same result."""
+        weights = self.values["weights"]
+        named = {"weights": weights} if weights in registry() else {}
+        return {**asdict(self.options), "size": self.options.size or "full", **named}
+
+    def _write_sheet(self, job: Job, photo: Picture, painted: Picture) -> None:
+        from imgtool.imaging.sheet import draw_sheet
+
+        same = to_picture(resize(to_image(photo.pixels), (painted.height, painted.width)))
+        self.session.write_beside(job, BESIDE["sheet"], draw_sheet([("content", same), ("result", painted)]))
+
+
+def _alpha(picture: Picture, size: tuple[int, int]) -> Samples | None:
+    """The photo's alpha at the result's size, (H, W) uint8."""
+    if picture.alpha is None:
+        return None
+    if picture.alpha.shape == size:
+        return to_8_bits(picture.alpha)
+    return to_pixels(resize(to_image(picture.alpha), size))[..., 0]
