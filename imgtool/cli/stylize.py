@@ -143,6 +143,12 @@ knob = partial(params.knob, StylizeOptions())
 )
 @knob("--optimizer", type=click.Choice(OPTIMIZERS), help="How to step.")
 @knob("--history", type=int, help="Steps that L-BFGS remembers.")
+@knob(
+    "--tile",
+    type=int,
+    help="Side in pixels of the parts that large pictures are worked on in: less memory, the same but for rounding.",
+    also=", or 512 where memory does not suffice",
+)
 @click.option(
     "--recipe",
     type=click.Choice(list(STYLIZE_RECIPES)),

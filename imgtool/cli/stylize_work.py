@@ -18,7 +18,7 @@ from imgtool.cli.session import Session
 from imgtool.imaging.io import Picture
 from imgtool.imaging.tensors import fit, resize, to_image, to_picture
 from imgtool.options.stylize import INITS, RECIPE_FIELDS, StylizeOptions
-from imgtool.runtime.device import require_memory, step_down
+from imgtool.runtime.device import has_memory, require_memory, step_down
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import activations_name, load_style_network
 from imgtool.tasks.style_objective import Style
@@ -30,6 +30,7 @@ WRITE_SECONDS, WRITE_SECONDS_PER_MEGAPIXEL = 0.3, 1.0
 # And for leaving, as a share of what it took to load all that is then unloaded, for both wait for the same machine.
 # Seen with two busy cores: 1.5 s to load, 0.6 to 0.9 s to leave after 256 and 512 px, 1.0 s after 1024 px.
 LEAVE_SHARE = 0.6
+TILE = 512  # pixels of a tile's side where the whole picture does not fit
 LEAN_HISTORY = 2  # pairs of L-BFGS that are enough to go on when memory ran out
 
 
@@ -72,8 +73,7 @@ class StylizeWork:
         if self.options.style_scale > 1:
             smaller += " or a smaller --style-scale"
         styles = [(style.image.shape[-2], style.image.shape[-1]) for style in self.styles]
-        needed = memory_needed(size, self.options, self.session.device.dtype, styles)
-        require_memory(self.session.device.torch, needed, hint=smaller)
+        tries = self._fitting(size, styles, smaller)
         with console.progress(job.source.stem) as on_progress:
 
             def run(options: StylizeOptions) -> tuple[StylizeOptions, StylizeResult]:
@@ -87,10 +87,6 @@ class StylizeWork:
                     on_step=self._on_step(job, picture, began, on_progress),
                 )
 
-            # Before a smaller picture, less memory of the way: the recipe tells which it was.
-            tries = [self.options]
-            if self.options.history > LEAN_HISTORY:
-                tries.append(replace(self.options, history=LEAN_HISTORY))
             options, result = step_down(run, tries, say=_say_leaner, hint=smaller)
         recipe = self.session.recipe(
             ingredient, _resolved(options, result), unfinished=result.interrupted is not None
@@ -100,6 +96,21 @@ class StylizeWork:
         if self.values["sheet"]:
             self._write_sheet(job, picture, painted, result)
         return self._told(job, result, size, time.monotonic() - began)
+
+    def _fitting(
+        self, size: tuple[int, int], styles: Sequence[tuple[int, int]], smaller: str
+    ) -> list[StylizeOptions]:
+        """The options, and leaner ones, but for those that certainly need more memory than there is."""
+
+        def needed(options: StylizeOptions) -> int:
+            return memory_needed(size, options, self.session.device.dtype, styles)
+
+        device, tries = self.session.device.torch, leaner(self.options, size)
+        require_memory(device, needed(tries[-1]), hint=smaller)
+        fitting = [options for options in tries if has_memory(device, needed(options))]
+        if fitting[0] is not self.options:
+            console.say(f"memory does not suffice for the whole at once; with {_lean(fitting[0])}")
+        return fitting
 
     def _find_activations(self, weights: WeightsFile) -> WeightsFile | None:
         """What the network is rescaled by, as its paper has it; None, and a word about it, if nobody measured it."""
@@ -227,8 +238,27 @@ def _resolved(options: StylizeOptions, result: StylizeResult) -> dict[str, Any]:
     }
 
 
+def leaner(options: StylizeOptions, size: tuple[int, int]) -> list[StylizeOptions]:
+    """Options that take less and less memory for a result of (height, width), the given ones first.
+
+    Tiles give the same picture but for rounding, so they come before a shorter memory of the way. The recipe tells
+    which it was.
+    """
+    tries = [options]
+    if options.tile is None and size[0] * size[1] > 4 * TILE**2:
+        tries.append(replace(options, tile=TILE))
+    if options.history > LEAN_HISTORY:
+        tries.append(replace(tries[-1], history=LEAN_HISTORY))
+    return tries
+
+
+def _lean(options: StylizeOptions) -> str:
+    tile = "" if options.tile is None else f"--tile {options.tile} "
+    return f"{tile}--history {options.history}"
+
+
 def _say_leaner(options: StylizeOptions) -> None:
-    console.warn(f"out of memory; once more with --history {options.history}")
+    console.warn(f"out of memory; once more with {_lean(options)}")
 
 
 def _smaller(size: tuple[int, int]) -> int:

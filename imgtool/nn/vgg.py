@@ -123,27 +123,49 @@ class VGG(nn.Module):
         autograd goes back in the order of making, and the gradients of shallow, large layers are not held while
         the deep ones are worked on.
         """
-        height, width = image.shape[-2:]
-        features = self.normalise(self._mirrored(image))
+        for name, features in self.windowed(self.mirrored(image)):
+            yield name, self._cropped(features, name, image.shape[-2], image.shape[-1])
+
+    def windowed(self, padded: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """The features of a picture with its margin, or of a window of it, those of the margin among them.
+
+        A window that begins at multiples of 16 has, `reach` from its inner edges, the features of the whole.
+
+        Args:
+            padded: (N, 3, H, W), what `mirrored` returns or a part of it.
+        """
+        features = self.normalise(padded)
         for name, convolution in self.named_children():
             if name.endswith("_1") and name != "conv1_1":
                 # ceil_mode keeps a picture of one pixel alive; for even sizes it changes nothing.
                 features = self.pool(features)
             features = functional.relu_(convolution(features))
             if name in self.layers:
-                yield name, self._cropped(features, _block(name), height, width)
+                yield name, features
 
-    def _cropped(self, features: Tensor, block: int, height: int, width: int) -> Tensor:
+    @property
+    def reach(self) -> int:
+        """How far the features of the deepest layer see, in pixels, rounded up to a multiple of 16."""
+        pixels = 0
+        for name, _ in self.named_children():
+            pooled = self.stride(name) // 2 if name.endswith("_1") else 0
+            pixels += self.stride(name) + pooled
+        return -(-pixels // STRIDE) * STRIDE
+
+    @staticmethod
+    def stride(layer: str) -> int:
+        """Pixels from one place of a layer to the next."""
+        return int(2 ** (_block(layer) - 1))
+
+    def _cropped(self, features: Tensor, layer: str, height: int, width: int) -> Tensor:
         """Features of the picture itself, (height, width) pixels of it, without those of its margin."""
         if not self.margin:
             return features
-        stride = 2 ** (block - 1)
-        cropped: Tensor = _Crop.apply(
-            features, self.margin // stride, -(-height // stride), -(-width // stride)
-        )
-        return cropped
+        stride = self.stride(layer)
+        start = self.margin // stride
+        return crop(features, *(slice(start, start - (-side // stride)) for side in (height, width)))
 
-    def _mirrored(self, image: Tensor) -> Tensor:
+    def mirrored(self, image: Tensor) -> Tensor:
         """The picture with its margin; at least the margin on each side, and a size that poolings divide evenly."""
         if not self.margin:
             return image
@@ -200,24 +222,30 @@ def average_pool(features: Tensor) -> Tensor:
 POOLS = {"max": max_pool, "average": average_pool}
 
 
+def crop(features: Tensor, rows: slice, columns: slice) -> Tensor:
+    """A window of a feature map."""
+    cropped: Tensor = _Crop.apply(features, rows, columns)
+    return cropped
+
+
 class _Crop(torch.autograd.Function):
-    """A square window of a feature map, whose gradient keeps the memory layout.
+    """A window of a feature map, whose gradient keeps the memory layout.
 
     Autograd's own slicing gives a gradient in another layout, and adding the two costs as much as a convolution.
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, start: int, rows: int, columns: int) -> Tensor:
-        ctx.shape, ctx.window = features.shape, (slice(start, start + rows), slice(start, start + columns))
+    def forward(ctx: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
+        ctx.shape, ctx.window = features.shape, (rows, columns)
         return features[..., *ctx.window]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         whole = torch.empty(
             ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last
         ).zero_()
         whole[..., *ctx.window] = grad
-        return whole, None, None, None
+        return whole, None, None
 
 
 def _block(name: str) -> int:

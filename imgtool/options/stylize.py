@@ -16,6 +16,7 @@ POOLS = ("max", "average")
 OPTIMIZERS = ("lbfgs", "adam")
 INITS = ("content", "noise", "style")
 MAX_SCALES = 16
+LEAST_TILE = 64  # pixels; below, nearly all work would be on what tiles see around them
 UNLIMITED = 1_000_000  # steps, when `time` alone is given
 
 
@@ -60,6 +61,9 @@ class StylizeOptions:
     rescale: bool = False  # filters with a mean activation of 1, losses as means: Gatys et al.'s own
     exact: bool = False  # fp32, unless another precision is asked for
     margin: int = 16  # pixels by which pictures are mirrored outwards for the network, a multiple of 16
+    tile: int | None = (
+        None  # side of the parts that larger pictures are worked on in, pixels; None for the whole
+    )
     history: int = 10  # pairs that L-BFGS remembers
     init: str = "content"  # one of INITS; anything else names a picture
     style_scale: float = 1.0  # size of the style picture's longest side against the result's
@@ -76,6 +80,8 @@ class StylizeOptions:
         within("scales", self.scales, 1, MAX_SCALES)
         within("seed", self.seed, 0, MAX_SEED)
         at_least("history", self.history, 1)
+        if self.tile is not None:
+            at_least("tile", self.tile, LEAST_TILE)
         for count in self.steps:
             at_least("steps", count, 0)
         if not 1 <= len(self.steps) <= self.scales:

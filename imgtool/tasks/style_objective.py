@@ -78,11 +78,7 @@ class StyleObjective:
         self.options, self.network = options, network
         longest = max(content.shape[-2:]) * options.style_scale
         with torch.no_grad():
-            self.content = {
-                layer: features
-                for layer, features in network.stream(content)
-                if layer in options.content_layers
-            }
+            self.content = self._kept(content)
             self.targets = self._targets(styles, longest)
 
     def __call__(self, image: Tensor) -> Losses:
@@ -91,25 +87,26 @@ class StyleObjective:
         content, style = [], []
         for layer, features in self.network.stream(image):
             if layer in options.content_layers:
-                content.append(self._content(layer, features))
+                loss = content_loss(features, self.content[layer])
+                content.append(self._content_weight(layer) * loss)
             if layer in options.style_layers:
-                style.append(self._style(layer, features))
+                grams = [_masked_gram(features, target.mask) for target in self.targets]
+                style.append(self._style(layer, grams))
         terms = torch.stack(content).sum(), torch.stack(style).sum(), self._smoothness(image)
         return Losses(torch.stack(terms).sum(), *terms)
 
-    def _content(self, layer: str, features: Tensor) -> Tensor:
-        """The weighted content loss of one layer."""
-        unit = self._content_unit(layer) / features.numel() if self._means else 1.0
-        weight = self.options.content_weight * self.options.content_layers[layer] * unit
-        return weight * content_loss(features, self.content[layer])
+    def _content_weight(self, layer: str) -> float:
+        """Of the content loss of one layer."""
+        unit = self._content_unit(layer) / self.content[layer].numel() if self._means else 1.0
+        return self.options.content_weight * self.options.content_layers[layer] * unit
 
-    def _style(self, layer: str, features: Tensor) -> Tensor:
-        """The weighted style loss of one layer, over all targets."""
-        unit = self._style_unit(layer) / features.shape[1] ** 2 if self._means else 1.0
+    def _style(self, layer: str, grams: Sequence[Tensor]) -> Tensor:
+        """The weighted style loss of one layer, over the Gram matrices that go with the targets."""
+        unit = self._style_unit(layer) / grams[0].shape[-1] ** 2 if self._means else 1.0
         weight = self.options.style_weight * self.options.style_layers[layer] * unit
         losses = [
-            target.weight * style_loss(_masked_gram(features, target.mask), target.grams[layer])
-            for target in self.targets
+            target.weight * style_loss(gram, target.grams[layer])
+            for target, gram in zip(self.targets, grams, strict=True)
         ]
         return weight * torch.stack(losses).sum()
 
@@ -150,10 +147,18 @@ class StyleObjective:
     def _grams(self, style: Style, longest: float) -> dict[str, Tensor]:
         """Gram matrices of a style picture at the size at which its strokes are wanted."""
         size = fit((style.image.shape[-2], style.image.shape[-1]), longest)
+        return self._grams_of(resize(style.image, size), style.style_mask)
+
+    def _kept(self, content: Tensor) -> dict[str, Tensor]:
+        """The features of the content layers."""
+        features = self.network.stream(content)
+        return {layer: each for layer, each in features if layer in self.options.content_layers}
+
+    def _grams_of(self, image: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        """The Gram matrices of the style layers, under a mask."""
+        features = self.network.stream(image)
         return {
-            layer: _masked_gram(features, style.style_mask)
-            for layer, features in self.network.stream(resize(style.image, size))
-            if layer in self.options.style_layers
+            layer: _masked_gram(each, mask) for layer, each in features if layer in self.options.style_layers
         }
 
 
@@ -165,6 +170,11 @@ def _masked_gram(features: Tensor, mask: Tensor | None) -> Tensor:
     """
     if mask is None:
         return gram_matrix(features)
-    guide = functional.interpolate(mask, features.shape[-2:], mode="area")
-    energy = guide.square().mean().clamp_min(1e-6)
+    guide, energy = guide_of(mask, (features.shape[-2], features.shape[-1]))
     return gram_matrix(features * guide.to(features.dtype)) / energy
+
+
+def guide_of(mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """A mask at the size of a feature map, (1, 1, H, W), and its mean square."""
+    guide = functional.interpolate(mask, size, mode="area")
+    return guide, guide.square().mean().clamp_min(1e-6)

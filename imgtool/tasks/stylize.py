@@ -16,6 +16,7 @@ from imgtool.optim.lbfgs import LBFGS, identity
 from imgtool.optim.pyramid import pyramid_precondition
 from imgtool.options.stylize import StylizeOptions
 from imgtool.tasks.style_objective import Losses, Style, StyleObjective
+from imgtool.tasks.tiled_objective import TiledObjective
 
 RESTARTS = 3  # after a loss that is not finite, each with a step of half the length
 FIRST_STEP = 0.02  # mean change of a pixel in the first step of a scale
@@ -112,7 +113,7 @@ def stylize(
     try:
         for scale in range(options.scales):
             current = resize(full, fit(size, max(size) / 2 ** (options.scales - 1 - scale)))
-            objective = StyleObjective(current, styles, options, network)
+            objective = _objective(current, styles, options, network)
             image = run.minimise(objective, resize(image, (current.shape[-2], current.shape[-1])), scale)
     except KeyboardInterrupt as stop:
         run.interrupted = stop
@@ -130,10 +131,28 @@ def stylize(
     )
 
 
+def _objective(
+    content: Tensor, styles: Sequence[Style], options: StylizeOptions, network: VGG
+) -> StyleObjective:
+    """What is minimised at one size: the whole at once if it is no larger than what a tile sees."""
+    if options.tile is None or _tile_pixels(options, network.reach) >= content.shape[-2] * content.shape[-1]:
+        return StyleObjective(content, styles, options, network)
+    return TiledObjective(content, styles, options, network, tile=options.tile)
+
+
+def _tile_pixels(options: StylizeOptions, reach: int) -> int:
+    """What the network sees in a tile."""
+    assert options.tile is not None
+    return (options.tile + 2 * reach) ** 2
+
+
 # For each pixel, measured at 512 and 1024 px: numbers in the features that a backward pass needs, numbers in those of
 # a style picture, and bytes in a picture of the optimiser, which keeps two for each pair of its history.
 FEATURE_NUMBERS, STYLE_NUMBERS, PICTURE_BYTES = 620, 260, 12
-NETWORK_NUMBERS = 13_000_000
+KEPT_NUMBERS = (
+    8  # in the features of the content layer, which are kept also where a picture is worked on in tiles
+)
+NETWORK_NUMBERS, REACH = 13_000_000, 96
 
 
 def memory_needed(
@@ -154,8 +173,13 @@ def memory_needed(
     def pixels(sides: tuple[int, int]) -> int:
         return (sides[0] + 2 * options.margin) * (sides[1] + 2 * options.margin)
 
-    taken = [pixels(fit(style, max(size) * options.style_scale)) for style in styles]
-    numbers = NETWORK_NUMBERS + max(pixels(size) * FEATURE_NUMBERS, max(taken, default=0) * STYLE_NUMBERS)
+    seen = [pixels(size), *(pixels(fit(style, max(size) * options.style_scale)) for style in styles)]
+    kept = 0
+    if options.tile is not None:
+        kept, most = pixels(size) * KEPT_NUMBERS, _tile_pixels(options, REACH)
+        seen = [min(each, most) for each in seen]
+    numbers = NETWORK_NUMBERS + kept
+    numbers += max(seen[0] * FEATURE_NUMBERS, max(seen[1:], default=0) * STYLE_NUMBERS)
     return numbers * dtype.itemsize + size[0] * size[1] * PICTURE_BYTES * (2 * options.history + 10)
 
 

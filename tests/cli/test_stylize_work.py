@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -288,6 +289,15 @@ class TestExitCodes:
         assert result.code == 0
         assert "once more with --history 2" in result.stderr
         assert read_recipe(Path("out.png"))["options"]["history"] == 2
+
+    def test_large_pictures_get_tiles_first(self):
+        options = StylizeOptions()
+        large = stylize_work.leaner(options, (3000, 4000))
+        assert [(each.tile, each.history) for each in large] == [(None, 10), (512, 10), (512, 2)]
+        small = stylize_work.leaner(options, (512, 512))
+        assert [(each.tile, each.history) for each in small] == [(None, 10), (None, 2)]
+        own = stylize_work.leaner(replace(options, tile=256, history=2), (3000, 4000))
+        assert own == [replace(options, tile=256, history=2)]
 
     def test_divergence(self, stylize, pictures, monkeypatch):
         def diverged(content, *_, **__):

@@ -361,6 +361,32 @@ def test_memory_grows_with_the_picture():
     assert memory_needed((512, 512), replace(OPTIONS, history=100), torch.float32) > large
 
 
+def test_large_pictures_may_be_worked_on_in_tiles(network, monkeypatch):
+    content, options = picture(160, 128, seed=4), replace(OPTIONS, size=None, steps=(3,))
+    whole = stylize(content, [Style(STYLE)], options, network=network)
+    made = []
+
+    class Told(module.TiledObjective):
+        def __init__(self, content, *arguments, **more):
+            made.append(tuple(content.shape[-2:]))
+            super().__init__(content, *arguments, **more)
+
+    monkeypatch.setattr(module, "TiledObjective", Told)
+    tiled = stylize(content, [Style(STYLE)], replace(options, tile=64), network=network)
+    assert made == [(160, 128)]
+    assert (tiled.image - whole.image).abs().max() < 2e-3
+    stylize(CONTENT, [Style(STYLE)], replace(OPTIONS, tile=64), network=network)
+    assert len(made) == 1  # what a tile sees is larger than that picture
+
+
+def test_tiles_take_less_memory():
+    whole, tiled, small = (
+        memory_needed((3000, 4000), replace(OPTIONS, tile=tile, history=2), torch.bfloat16, [(600, 800)])
+        for tile in (None, 512, 256)
+    )
+    assert small < tiled < 3e9 < whole
+
+
 def test_nan_to_the_end_of_few_steps_is_told(network):
     result = stylize(
         CONTENT, [Style(STYLE)], replace(OPTIONS, steps=(2,)), network=Failing(network, lambda _: True)
