@@ -47,9 +47,9 @@ class ConditionalNorm(nn.Module):
         """
         # A batch of one: its statistics are those of the instance, by a kernel that is made for them.
         mean, variance = statistics or (None, None)
-        return functional.batch_norm(
-            features, mean, variance, mix @ self.scale, mix @ self.shift, statistics is None, 0.0, EPSILON
-        )
+        # Not as a product of matrices, which autocast would round to halves.
+        scale, shift = ((mix[:, None] * each).sum(dim=0) for each in (self.scale, self.shift))
+        return functional.batch_norm(features, mean, variance, scale, shift, statistics is None, 0.0, EPSILON)
 
 
 class StyleNet(nn.Module):

@@ -16,7 +16,8 @@ from imgtool.options.fast_style import FastStyleOptions
 
 STRIP_PIXELS = 1 << 21  # of what is worked on at once at half the size and above
 HALO = 2  # rows at a quarter of the size that a strip sees above and below itself
-# Bytes for each pixel at the peak: of a strip, and of the picture, whose features at a quarter are held whole.
+# For each pixel at the peak: numbers of a strip, numbers and bytes of the picture, whose features at a quarter are
+# held whole.
 STRIP_NUMBERS, PICTURE_NUMBERS, PICTURE_BYTES = 60, 16, 12
 
 # Told of each strip that is done, and how many there are.
@@ -93,7 +94,7 @@ def fast_style(
         pixels = to_pixels(resize(to_image(pixels), size))
     result = np.empty(pixels.shape, np.uint8)
     mix = painter.mix(options.blend)
-    for begin, painted in _Passes(pixels, painter.network, mix, on_strip).painted(strip_pixels):
+    for begin, painted in _Passes(pixels, painter.network, mix, strip_pixels, on_strip).painted():
         rows = slice(begin, begin + painted.shape[2])
         photo = to_image(pixels[rows])
         image = painted[..., : photo.shape[2], : photo.shape[3]].cpu()
@@ -108,18 +109,17 @@ def fast_style(
 class _Passes:
     """The passes over the strips of a picture: two until features are at a quarter, and two from there."""
 
-    def __init__(self, pixels: Samples, network: StyleNet, mix: Tensor, on_strip: OnStrip) -> None:
+    def __init__(
+        self, pixels: Samples, network: StyleNet, mix: Tensor, strip_pixels: int, on_strip: OnStrip
+    ) -> None:
         self.pixels, self.network, self.mix, self.on_strip = pixels, network, mix, on_strip
-        self.height, self.width = (max(LEAST, -(-side // STRIDE) * STRIDE) for side in pixels.shape[:2])
+        height, self.width = (max(LEAST, -(-side // STRIDE) * STRIDE) for side in pixels.shape[:2])
+        rows, end = max(1, strip_pixels // (self.width * STRIDE)), height // STRIDE
+        self.strips = [_strip(begin, begin + rows, end) for begin in range(0, end, rows)]
         self.done = 0
 
-    def painted(self, strip_pixels: int) -> Iterator[tuple[int, Tensor]]:
+    def painted(self) -> Iterator[tuple[int, Tensor]]:
         """The result from the top: the first row of each strip, and the strip (1, 3, H, W)."""
-        rows = max(1, strip_pixels // (self.width * STRIDE))
-        self.strips = [
-            _strip(begin, begin + rows, self.height // STRIDE)
-            for begin in range(0, self.height // STRIDE, rows)
-        ]
         if len(self.strips) == 1:
             yield 0, self.network(self._image(self.strips[0]), self.mix)
             self.on_strip(1, 1)
