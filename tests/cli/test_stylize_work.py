@@ -290,6 +290,14 @@ class TestExitCodes:
         assert "once more with --history 2" in result.stderr
         assert read_recipe(Path("out.png"))["options"]["history"] == 2
 
+    def test_tiles_are_in_the_recipe(self, stylize, pictures, rerun, random_vgg19):
+        arguments = ("photo.png", "painting.png", "-o", "out.png", "--size", "160", "--tile", "64")
+        assert stylize(*arguments).code == 0
+        assert read_recipe(Path("out.png"))["options"]["tile"] == 64
+        rerun("out.png", "--find", random_vgg19.parent)
+        result = stylize("photo.png", "painting.png", "-o", "b.png", "--tile", "63")
+        assert result.code == 2 and "--tile: must be at least 64" in result.error
+
     def test_large_pictures_get_tiles_first(self):
         options = StylizeOptions()
         large = stylize_work.leaner(options, (3000, 4000))
