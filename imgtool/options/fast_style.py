@@ -9,7 +9,7 @@ from imgtool.options.checks import MAX_SEED, at_least, ends, weighted, within
 from imgtool.options.stylize import vgg_layers
 
 STYLE_NET = "style-net"  # what a file of weights calls the network
-FAST_STYLES: tuple[str, ...] = ()  # sets of weights in the package
+FAST_STYLES = ("palette",)  # the networks known by name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,15 +21,15 @@ class TrainStyleOptions:
     """
 
     style_size: int = 512  # longest side of the style pictures in pixels: how large their strokes are
-    photo_size: int = 320  # side of the squares that photos are made to
-    crop: int = 256  # side of what the network sees of one, in pixels, a multiple of 16
+    photo_size: int = 256  # side of the squares that photos are made to
+    crop: int = 160  # side of what the network sees of one, in pixels, a multiple of 16
     batch: int = 1  # crops in a step, each in every style
     width: int = 24  # channels at half the size
     blocks: int = 5  # residual blocks
-    content_weight: float = 1.0
+    content_weight: float = 0.4
     style_weight: float = 1.0
     tv_weight: float = 1.0
-    content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv4_2": 1.0})
+    content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv4_1": 1.0})
     style_layers: Mapping[str, float] = field(
         default_factory=lambda: {f"conv{block}_1": 1.0 for block in range(1, 5)}
     )
