@@ -129,32 +129,32 @@ def quality(weights: str, styles: tuple[Path, ...], size: int, output: Path | No
 )
 @click.option("--size", default=512, show_default=True)
 def start(weights: str, style: Path, content: Path, size: int) -> None:
-    """J over time of the default recipe, and of its last scale from the picture of one pass: A B A B."""
+    """The objective of the default recipe, and how soon it is reached from the picture of one pass.
+
+    Counted in evaluations at full size, of which one at half the size is a quarter, so that no other program matters.
+    """
     processor.prepare()
-    from judge import Objective, load_pair
+    from judge import load_pair
 
     import imgtool
-    from imgtool.imaging.tensors import resize, to_image, to_pixels
+    from imgtool.imaging.tensors import to_image, to_pixels
 
-    photo, painting = load_pair(content, style, size)
-    judge = Objective(photo, painting)
+    photo, _ = load_pair(content, style, size)
     first = to_image(_ours(weights, None, style.stem)(to_pixels(photo)))
-    print(f"J of the photo {judge(photo) / 1e3:.1f}, of one pass {judge(first) / 1e3:.1f} (thousands)")
-    for _ in range(2):
-        for name, more in {"default": {}, "fast": {"init": first, "scales": 1, "steps": 100}}.items():
-            curve: list[tuple[float, float]] = []
-            judging, began = 0.0, time.perf_counter()
-
-            def on_step(step, image) -> None:  # type: ignore[no-untyped-def]
-                nonlocal judging
-                now = time.perf_counter()
-                if step.number % 5 == 0:
-                    curve.append((now - began - judging, judge(resize(image, judge.size))))  # noqa: B023
-                judging += time.perf_counter() - now
-
-            imgtool.stylize(content, style, size=size, on_step=on_step, **more)
-            shown = ", ".join(f"{seconds:.0f} s {value / 1e3:.0f}" for seconds, value in curve[1::3])
-            print(f"{name}: J {shown}")
+    usual = imgtool.stylize(content, style, size=size)
+    fast = imgtool.stylize(content, style, size=size, init=first, scales=1, steps=100)
+    goal = min(step.total for step in usual.history if step.scale == 1)
+    spent = usual.steps[0] / 4 + usual.steps[1]
+    reached = next((step.number for step in fast.history if step.total <= goal), None)
+    begin, end = fast.history[0].total, min(step.total for step in fast.history)
+    print(f"{content.stem}, {style.stem} at {size} px: default {goal:.4g} after {spent:.0f} evaluations")
+    print(f"from one pass: {begin:.4g}, {end:.4g} after 100 evaluations; the default's after {reached}")
+    at = {step.number: step.total for step in fast.history}
+    full = {step.of_scale: step.total for step in usual.history if step.scale == 1}
+    for count in (10, 25, 50):
+        print(
+            f"after {count:3}: {at[count]:.4g}; the default {usual.steps[0] / 4 + count:.0f}: {full[count]:.4g}"
+        )
 
 
 @bench.command()
