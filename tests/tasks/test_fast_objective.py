@@ -7,7 +7,7 @@ from imgtool.options.fast_style import TrainStyleOptions
 from imgtool.tasks.fast_objective import FastObjective, NamedStyle
 
 LAYERS = {"content_layers": {"conv2_1": 1.0}, "style_layers": {"conv1_1": 2.0, "conv2_1": 1.0}}
-OPTIONS = TrainStyleOptions(crop=32, photo_size=32, style_size=48, **LAYERS)
+OPTIONS = TrainStyleOptions(crop=32, photo_size=32, style_size=48, content_weight=1.0, **LAYERS)
 
 
 @pytest.fixture(scope="module")
