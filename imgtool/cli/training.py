@@ -216,6 +216,7 @@ def _train(
     smaller = f"--batch {max(1, options.batch // 2)} or a smaller --crop, in a new run"
     with run.locked(), memory_told("out of memory; the last checkpoint is kept", hint=smaller):
         result = _fitted(training, run, options, machine, work, ranks)
+        ranks.wait()  # who left before the others have heard all would look like a failure to them
     if not ranks.first:
         return 0
     best = "" if result.best is None else f", best {work.metric} {result.best:.3f} on held-out pictures"

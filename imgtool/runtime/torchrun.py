@@ -55,7 +55,8 @@ def start(processes: int, arguments: Sequence[str]) -> int:
     def pass_on(number: int, frame: FrameType | None) -> None:
         children[0].send_signal(number)
 
-    kept = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) != signal.SIG_IGN]
+    kept = {number: signal.signal(number, pass_on) for number in heard}
     try:
         return _outcome(children)
     finally:

@@ -235,76 +235,52 @@ def test_nearest(train, imgtool, data):
     assert "draws one sheet" in imgtool(*draw, "-o", "folder").error
 
 
+TRAIN = (sys.executable, "-m", "imgtool", "train-gan")
+ANEW = (*TRAIN, "pictures", "-o", "run", *QUICK)
+AGAIN = (*TRAIN, "-o", "run", "--resume")
+
+
+def ended(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_two_processes(data):
-    command = [sys.executable, "-m", "imgtool", "train-gan", "pictures", "-o", "run", *QUICK]
-    done = subprocess.run([*command, "--devices", "2"], capture_output=True, text=True, check=False)
+    done = ended(*ANEW, "--devices", "2")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("12 RGB pictures of 8x8") == 1
     assert json.loads((data / "run/options.json").read_text())["ranks"] == 2
     assert "run: 4 steps" in done.stderr
-    again = [*command[:4], "-o", "run", "--resume"]
-    done = subprocess.run(
-        [*again, "--steps", "6", "--devices", "2"], capture_output=True, text=True, check=False
-    )
+    done = ended(*AGAIN, "--steps", "6", "--devices", "2")
     assert done.returncode == 0 and "run: 6 steps" in done.stderr and "the run had" not in done.stderr
-    done = subprocess.run([*again, "--steps", "8"], capture_output=True, text=True, check=False)
+    done = ended(*AGAIN, "--steps", "8")
     assert done.returncode == 0 and "the run had 2 processes, now 1" in done.stderr
 
 
 def test_two_processes_are_interrupted(data):
-    command = [
-        sys.executable,
-        "-m",
-        "imgtool",
-        "train-gan",
-        "pictures",
-        "-o",
-        "run",
-        *QUICK,
-        "--devices",
-        "2",
-    ]
-    parent = subprocess.Popen([*command, "--steps", "1000000"], stderr=subprocess.PIPE, text=True)
-    log = data / "run/log.jsonl"
-    while not log.exists() or not log.read_text():
-        assert parent.poll() is None
-        time.sleep(0.05)
-    parent.send_signal(signal.SIGINT)
-    _, said = parent.communicate(timeout=60)
-    assert parent.returncode == 130 and "Traceback" not in said, said
+    long = [*ANEW, "--devices", "2", "--steps", "1000000"]
+    with subprocess.Popen(long, stderr=subprocess.PIPE, text=True) as parent:
+        log = data / "run/log.jsonl"
+        while not log.exists() or not log.read_text():
+            assert parent.poll() is None
+            time.sleep(0.05)
+        parent.send_signal(signal.SIGTERM)  # SIGINT is ignored where tests run in the background
+        _, said = parent.communicate()
+    assert parent.returncode == 143 and "Traceback" not in said, said
     assert "To go on: imgtool train-gan -o run --resume --devices 2" in said
-    done = int(said.split("run: ")[1].split(" steps")[0])
-    resumed = subprocess.run(
-        [*command[:4], "-o", "run", "--resume", "--steps", str(done + 2), "--devices", "2"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert resumed.returncode == 0 and f"run: {done + 2} steps" in resumed.stderr
+    steps = int(said.split("run: ")[1].split(" steps")[0]) + 2
+    done = ended(*AGAIN, "--steps", str(steps), "--devices", "2")
+    assert done.returncode == 0 and f"run: {steps} steps" in done.stderr
 
 
 def test_two_processes_on_what_is_there(train, data):
     train("pictures", "-o", "run", *QUICK)
-    command = [
-        sys.executable,
-        "-m",
-        "imgtool",
-        "train-gan",
-        "pictures",
-        "-o",
-        "run",
-        *QUICK,
-        "--devices",
-        "2",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = ended(*ANEW, "--devices", "2")
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "run holds a training run already" in done.stderr
 
 
 def test_processes_that_cannot_share_a_batch(data):
-    command = [sys.executable, "-m", "imgtool", "train-gan", "pictures", "-o", "run", *QUICK]
-    done = subprocess.run([*command, "--devices", "3"], capture_output=True, text=True, check=False)
+    done = ended(*ANEW, "--devices", "3")
     assert done.returncode and "4 cannot be shared by 3 processes" in done.stderr
     assert not (data / "run").exists()
 

@@ -38,6 +38,7 @@ def main(folder, norm, critic_norm):
             name: each for name, each in trainee.state().items() if name in ("generator", "critic", "average")
         }
         torch.save({"state": state, "told": told}, Path(folder) / f"{ranks.rank}.pt")
+        ranks.wait()
 
 
 if __name__ == "__main__":
