@@ -84,17 +84,16 @@ def _end_with_parent(rank: int) -> None:
 
 
 def _outcome(children: "Sequence[subprocess.Popen[bytes]]") -> int:
-    """The exit code of the first, when all have ended; the others are not waited for long."""
+    """The exit code of the first, when all have ended; it and the others do not wait for each other for long."""
     first, *others = children
+    lost = 0.0  # since when another is gone that did not end well
     while first.poll() is None:
         time.sleep(LOOK_SECONDS)
-        if any(other.poll() for other in others):  # without it the first would wait in vain
-            time.sleep(LOOK_SECONDS)
-            first.terminate()
-            try:
-                return first.wait(GRACE_SECONDS) or LOST
-            except subprocess.TimeoutExpired:
+        if any(other.poll() for other in others):
+            lost = lost or time.monotonic()
+            if time.monotonic() - lost > GRACE_SECONDS:  # the first waits for it in vain
                 first.kill()
+                first.wait()
                 return LOST
     until = time.monotonic() + (GRACE_SECONDS if first.returncode == 0 else 0)
     for other in others:
