@@ -16,6 +16,7 @@ from imgtool.cli.sources import STREAM
 from imgtool.errors import DataError, OutputError
 from imgtool.files import printable
 from imgtool.imaging import animation
+from imgtool.imaging.grid import grid
 from imgtool.imaging.io import write_picture
 from imgtool.imaging.picture import Picture
 from imgtool.options.gan import GAN_WEIGHTS, SampleGanOptions
@@ -24,7 +25,7 @@ from imgtool.runtime.device import select_device
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks.nearest_pictures import nearest_pictures
 from imgtool.tasks.picture_features import space_of
-from imgtool.tasks.sample_gan import class_numbers, grid, load_generator, sample
+from imgtool.tasks.sample_gan import class_numbers, load_generator, sample
 
 FRAME = 1 / 24  # seconds
 PAIRS = 4  # samples in a row, each beside its nearest picture

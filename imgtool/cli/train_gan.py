@@ -18,7 +18,7 @@ from imgtool.options.gan import (
     GAN_RECIPES,
     TrainGanOptions,
 )
-from imgtool.runtime import processor, torchrun
+from imgtool.runtime import processes, processor
 
 
 def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
@@ -102,8 +102,8 @@ def train_gan_command(data: Path | None, output: Path, resume: bool, devices: in
       imgtool train-gan -o runs/photos --resume --steps 20000
       imgtool train-gan photos/ -o runs/four --batch 256 --devices 4
     """
-    if devices > 1 and not torchrun.started():
-        return torchrun.start(devices, sys.argv[1:])
+    if devices > 1 and not processes.started():
+        return processes.start(devices, sys.argv[1:])
     if resume:
         anew = run_options.given_anew(click.get_current_context())
         processor.wait_passively()

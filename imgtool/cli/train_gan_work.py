@@ -11,6 +11,7 @@ from imgtool.cli.training import Training, Work, lasting_weights, require_same
 from imgtool.data.picture_batches import fingerprint, held_out, some
 from imgtool.data.picture_set import PictureSet
 from imgtool.errors import DataError, WeightsError
+from imgtool.imaging.grid import grid
 from imgtool.nn.gan import GanShape
 from imgtool.options.gan import TrainGanOptions
 from imgtool.runtime.device import Device
@@ -18,7 +19,6 @@ from imgtool.runtime.ranks import Ranks
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks.judge_gan import GanJudge
 from imgtool.tasks.picture_features import space_of
-from imgtool.tasks.sample_gan import grid
 from imgtool.tasks.train_gan import SHOWN, GanTrainee
 from imgtool.tasks.watch_gan import CollapseWatch
 from imgtool.training.run_folder import RunFolder

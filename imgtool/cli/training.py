@@ -17,7 +17,7 @@ from imgtool.cli.recipes import versions
 from imgtool.cli.run_options import LATER, MACHINE
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
-from imgtool.runtime import processor, torchrun
+from imgtool.runtime import processes, processor
 from imgtool.runtime.device import Device, memory_told, seed_everything, select_device
 from imgtool.runtime.ranks import Ranks, joined
 from imgtool.runtime.registry import WeightsFile, find_weights, registry
@@ -191,8 +191,8 @@ def _joined(training: Training, options: Any, machine: Mapping[str, Any]) -> Ite
     if device.precision == "fp16":
         raise OptionError("precision", "fp16 loses small gradients", hint="--precision bf16 or fp32")
     seed_everything(options.seed)
-    if torchrun.count() > 1 and not training.ranks:
-        raise click.UsageError(f"{training.command} trains in one process; start it without torchrun.")
+    if processes.count() > 1 and not training.ranks:
+        raise click.UsageError(f"{training.command} trains in one process; start it as one.")
     with joined(device.torch) as ranks:
         if not ranks.first:
             console.quiet, console.json = True, False

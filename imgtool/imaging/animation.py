@@ -11,8 +11,8 @@ from PIL import Image
 
 from imgtool.errors import OutputError
 from imgtool.files import atomic_write
-from imgtool.imaging.encode import FORMATS
-from imgtool.imaging.recipes import sidecar_path, to_json, to_xmp
+from imgtool.imaging.encode import FORMATS, recipe_options
+from imgtool.imaging.recipes import sidecar_path, to_json
 
 SUFFIXES = ("gif", "webp")
 
@@ -38,7 +38,7 @@ def write_animation(
     """
     fmt = FORMATS[path.suffix[1:].lower()]
     first, *others = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
-    xmp = {"xmp": to_xmp(to_json(recipe))} if recipe is not None and fmt.recipe == "xmp" else {}
+    carried = {} if recipe is None else recipe_options(fmt, to_json(recipe))
     buffer = io.BytesIO()
     try:
         first.save(
@@ -49,12 +49,12 @@ def write_animation(
             duration=round(seconds * 1000),
             loop=0,
             **fmt.options,
-            **xmp,
+            **carried,
         )
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         raise OutputError(f"cannot write it as {fmt.pillow}: {error}", hint="write a .png") from error
     with atomic_write(path, overwrite=overwrite) as file:
         file.write(buffer.getvalue())
-    if recipe is not None and not xmp:
+    if recipe is not None and not carried:
         with atomic_write(sidecar_path(path), overwrite=overwrite) as file:
             file.write(to_json(recipe).encode() + b"\n")

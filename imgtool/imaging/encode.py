@@ -117,7 +117,7 @@ def encode(picture: Picture, name: str, recipe: str | None = None) -> tuple[byte
     else:
         image, options = _to_pillow(picture), {}
     if recipe is not None:
-        options |= _recipe_options(fmt, recipe)
+        options |= recipe_options(fmt, recipe)
     buffer = io.BytesIO()
     try:
         image.save(buffer, fmt.pillow, **fmt.options, **options)
@@ -149,7 +149,8 @@ def _to_pillow(picture: Picture) -> Image.Image:
     return Image.fromarray(np.dstack((picture.pixels, picture.alpha)))
 
 
-def _recipe_options(fmt: Format, recipe: str) -> dict[str, Any]:
+def recipe_options(fmt: Format, recipe: str) -> dict[str, Any]:
+    """What Pillow's `save` is given so that a file carries a recipe; nothing where its format cannot."""
     if fmt.recipe == "text":
         chunks = PngImagePlugin.PngInfo()
         chunks.add_itxt(KEY, recipe)

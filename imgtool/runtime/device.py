@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 import torch
 
 from imgtool.errors import DeviceError, OptionError
-from imgtool.runtime import torchrun
+from imgtool.runtime import processes
 
 Size = TypeVar("Size")
 Result = TypeVar("Result")
@@ -63,7 +63,7 @@ def select_device(name: str = "auto", precision: str = "auto", *, exact: bool = 
     available = list(available_devices())
     if name == "auto":
         alike = [one for one in available if one.partition(":")[0] == available[0].partition(":")[0]]
-        chosen = alike[torchrun.local_rank() % len(alike)]
+        chosen = alike[processes.local_rank() % len(alike)]
         why = f"{chosen} is the first of {', '.join(available)}"
     else:
         chosen = next((one for one in available if one.partition(":")[0] == name), name)

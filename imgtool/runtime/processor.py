@@ -3,7 +3,7 @@
 import os
 import sys
 
-from imgtool.runtime import torchrun
+from imgtool.runtime import processes
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
@@ -15,7 +15,7 @@ def prepare(threads: int | None = None) -> int:
         threads: asked for by the user, or None for every core that this process may use, shared with those that
             torchrun started beside it.
     """
-    count = threads or max(1, cores() // torchrun.local_count())
+    count = threads or max(1, cores() // processes.local_count())
     wait_passively()
     keep_memory()
     import torch

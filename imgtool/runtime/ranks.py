@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from imgtool.runtime import torchrun
+from imgtool.runtime import processes
 
 Value = TypeVar("Value", float, bool)
 
@@ -83,7 +83,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     Args:
         device: of this one; it decides how they talk.
     """
-    if torchrun.count() == 1:
+    if processes.count() == 1:
         yield ALONE
         return
     backend = distributed.get_default_backend_for_device(device)

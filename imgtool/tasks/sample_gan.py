@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imgtool.errors import OptionError
-from imgtool.imaging.picture import Picture
 from imgtool.nn.gan import GanShape, Generator
 from imgtool.options.gan import SampleGanOptions
 from imgtool.runtime.checkpoints import packed
@@ -19,7 +18,6 @@ from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import load_described
 
-GAP = 2  # pixels between the pictures of a grid
 SAME = 1e-2  # radians; below, fp32 does not know the plane in which to turn
 
 
@@ -126,23 +124,6 @@ def levels_of(images: Tensor) -> list[NDArray[np.uint8]]:
     """(N, C, S, S) in [0, 1] as (S, S, C) of bytes each."""
     scaled = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
     return list(scaled.contiguous().numpy())
-
-
-def grid_of(images: Tensor) -> Picture:
-    """Pictures in rows, as square as can be."""
-    return grid(levels_of(images))
-
-
-def grid(pictures: Sequence[NDArray[np.uint8]], columns: int | None = None) -> Picture:
-    """Pictures of one size in rows, as square as can be unless their number is given, on white."""
-    size = pictures[0].shape[0]
-    columns = columns or math.ceil(math.sqrt(len(pictures)))
-    rows = math.ceil(len(pictures) / columns)
-    sheet = np.full((rows * (size + GAP) - GAP, columns * (size + GAP) - GAP, 3), 255, np.uint8)
-    for index, each in enumerate(pictures):
-        top, left = (size + GAP) * (index // columns), (size + GAP) * (index % columns)
-        sheet[top : top + size, left : left + size] = each
-    return Picture(sheet)
 
 
 def model_of(generator: Generator, classes: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -11,12 +11,12 @@ from torch.nn.functional import cross_entropy
 from imgtool.data.differentiable import changed
 from imgtool.data.picture_batches import batch_of
 from imgtool.data.picture_set import PictureSet
+from imgtool.imaging.grid import grid
 from imgtool.imaging.picture import Picture
 from imgtool.nn.classifier import Classifier, ClassifierShape
 from imgtool.options.features import TrainFeaturesOptions
 from imgtool.runtime.checkpoints import packed
 from imgtool.runtime.device import Device
-from imgtool.tasks.sample_gan import grid
 from imgtool.training.average import Averaged, MovingAverage
 from imgtool.training.schedules import warm_cosine
 

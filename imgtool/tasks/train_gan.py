@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from imgtool.data.differentiable import changed
 from imgtool.data.picture_batches import batch_of
 from imgtool.data.picture_set import PictureSet
+from imgtool.imaging.grid import grid
 from imgtool.imaging.picture import Picture
 from imgtool.losses.adversarial import discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from imgtool.nn.gan import Discriminator, GanShape, Generator
@@ -19,17 +20,13 @@ from imgtool.options.gan import TrainGanOptions
 from imgtool.runtime.device import Device, step_down
 from imgtool.runtime.ranks import ALONE, Ranks
 from imgtool.tasks.judge_gan import GanJudge
-from imgtool.tasks.sample_gan import grid_of, latents, model_of
+from imgtool.tasks.sample_gan import latents, levels_of, model_of
 from imgtool.training.average import MovingAverage
 from imgtool.training.loop import Told
 from imgtool.training.schedules import late_fall
 
 SHOWN = 64  # samples of the grid that is drawn again and again
-BATCH_NORMS = (
-    "batch",
-    "switchable",
-)  # which see other pictures of a batch, so that real and fake ones go apart
-
+BATCH_NORMS = ("batch", "switchable")  # they see other pictures of a batch: real and fake ones go apart
 
 Losses = dict[str, Tensor]  # by name; the one called "loss" is what is minimised
 
@@ -73,29 +70,23 @@ class GanTrainee:
         ranks: Ranks = ALONE,
         on_parts: Callable[[int], None] = lambda parts: None,
     ) -> None:
-        self.pictures, self.options, self.shape, self.device, self.judge = (
-            pictures,
-            options,
-            shape,
-            device,
-            judge,
-        )
+        self.pictures, self.options, self.shape = pictures, options, shape
+        self.device, self.judge = device, judge
+        self.labels = torch.from_numpy(pictures.labels).to(device.torch)
         place: Any = {"device": device.torch, "memory_format": torch.channels_last}
         self.generator: Generator = Generator(shape).to(**place).train()
         self.critic: Discriminator = Discriminator(shape).to(**place).train()
         self.ranks, self.on_parts, self.parts, self.done = ranks, on_parts, 1, 0
         self.calmness = 1.0  # of the learning rates, after a NaN
         ranks.share([*self.generator.state_dict().values(), *self.critic.state_dict().values()])
-        self.generator_forward, self.critic_forward = (
-            ranks.parallel(self.generator),
-            ranks.parallel(self.critic),
-        )
+        self.generator_forward = ranks.parallel(self.generator)
+        self.critic_forward = ranks.parallel(self.critic)
         self.average = MovingAverage(self.generator, options.average)
-        self.optimizer = self._adam(self.generator, options.learning_rate)
-        self.critic_optimizer = self._adam(self.critic, options.learning_rate * options.critic_rate)
+        self.optimizer, self.critic_optimizer = self._adam(self.generator), self._adam(self.critic)
 
-    def _adam(self, network: nn.Module, rate: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(network.parameters(), lr=rate, betas=self.options.betas)
+    def _adam(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Its rate is set before each step."""
+        return torch.optim.Adam(network.parameters(), betas=self.options.betas)
 
     def step(self, number: int, progress: float) -> Told:
         """Some steps of the discriminator and one of the generator; their random numbers depend on the number."""
@@ -122,7 +113,7 @@ class GanTrainee:
     def _critic_losses(
         self, batch: tuple[Tensor, Tensor | None], due: bool, random: torch.Generator
     ) -> Losses:
-        """What the discriminator minimises, first, and what is told of it."""
+        """What the discriminator minimises, as "loss", and what is told of it; scalars."""
         options, (real, labels) = self.options, batch
         with torch.no_grad(), self._autocast():
             plain = self._fakes(len(real), random, labels)
@@ -170,7 +161,7 @@ class GanTrainee:
         )
 
     def _generator_losses(self, random: torch.Generator, part: Part) -> Losses:
-        """What the generator minimises, first, and what is told of it."""
+        """What the generator minimises, as "loss", and what is told of it; scalars."""
         count = self.options.batch // part.count
         labels = self._labels(count, random)
         with self._autocast():
@@ -247,8 +238,8 @@ class GanTrainee:
         """Classes as often as they are in the set."""
         if not self.shape.classes:
             return None
-        known = torch.from_numpy(self.pictures.labels).to(self.device.torch)
-        return known[torch.randint(len(known), (count,), generator=random, device=self.device.torch)]
+        which = torch.randint(len(self.labels), (count,), generator=random, device=self.device.torch)
+        return self.labels[which]
 
     def batch(self, number: int, part: Part = WHOLE) -> tuple[Tensor, Tensor | None]:
         """Real pictures of a part of a step, (N, C, S, S) in [0, 1], and their classes."""
@@ -298,7 +289,7 @@ class GanTrainee:
         labels = (
             torch.arange(SHOWN, device=self.device.torch) % self.shape.classes if self.shape.classes else None
         )
-        return {f"step-{self.done:07d}": grid_of(self.averaged()(z, labels).float().cpu())}
+        return {f"step-{self.done:07d}": grid(levels_of(self.averaged()(z, labels).float().cpu()))}
 
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged generator in halves."""

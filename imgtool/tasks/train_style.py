@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from imgtool.data.picture_set import Pixels
+from imgtool.imaging.grid import grid
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.tensors import to_pixels
 from imgtool.nn.style_net import StyleNet
@@ -113,11 +114,11 @@ class StyleTrainee(Averaged[StyleNet]):
     @torch.no_grad()
     def samples(self) -> Mapping[str, Picture]:
         """A row for each of some photos that are held out: the photo, then it in each style."""
-        rows = []
+        shown = []
         for photo in self.held_out[:SHOWN]:
             painted = self._painted(self.averaged(), photo[None])
-            rows.append([to_pixels(each[None]) for each in (photo, *painted)])
-        return {"samples": Picture(_grid(rows))}
+            shown += [to_pixels(each[None]) for each in (photo, *painted)]
+        return {"samples": grid(shown, columns=1 + len(self.styles), gap=GAP)}
 
     def averaged(self) -> StyleNet:
         """The network that is kept."""
@@ -160,11 +161,3 @@ def started_from(network: StyleNet, styles: Sequence[str], start: Painter) -> St
         state[name] = torch.stack(rows) if "_norm." in name else tensor
     network.load_state_dict(state)
     return network
-
-
-def _grid(rows: Sequence[Sequence[Pixels]]) -> Pixels:
-    """Pictures of one size side by side, with white between them."""
-    padded = [
-        [np.pad(each, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for each in row] for row in rows
-    ]
-    return np.concatenate([np.concatenate(row, axis=1) for row in padded])[:-GAP, :-GAP]

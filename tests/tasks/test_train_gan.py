@@ -12,7 +12,7 @@ from imgtool.options.gan import GAN_LOSSES, SampleGanOptions, TrainGanOptions
 from imgtool.runtime.checkpoints import save_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.given import given_weights
-from imgtool.tasks.sample_gan import between, class_numbers, grid, latents, load_generator, sample
+from imgtool.tasks.sample_gan import between, class_numbers, latents, load_generator, sample
 from imgtool.tasks.train_gan import GanTrainee, Part
 
 CPU = Device(torch.device("cpu"), torch.float32, "test")
@@ -343,10 +343,3 @@ def test_hostile_models(tmp_path, about, message):
     save_tensors(tmp_path / "m.safetensors", tensors, {**metadata, "gan": about})
     with pytest.raises(WeightsError, match=message):
         load_generator(given_weights(str(tmp_path / "m.safetensors")), CPU)
-
-
-def test_grid():
-    pictures = [np.full((4, 4, 1), 10 * index, np.uint8) for index in range(5)]
-    sheet = grid(pictures).pixels
-    assert sheet.shape == (2 * 6 - 2, 3 * 6 - 2, 3)
-    assert (sheet[6:10, 6:10] == 40).all() and (sheet[:, 4:6] == 255).all()
