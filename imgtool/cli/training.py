@@ -128,17 +128,12 @@ def go_on(training: Training, path: Path, anew: Mapping[str, Any], *, alone: boo
     with _joined(training, options, machine) as (device, ranks):
         run = run if ranks.first else FollowedRun(path, run.options)
         work = training.prepare(data, options, device, remembered)
-        if remembered.get("ranks", 1) != ranks.count and remembered:
-            console.warn(
-                f"the run had {remembered.get('ranks', 1)} processes, now {ranks.count}: alike, not the same"
-            )
-        if anew or not remembered or remembered.get("ranks", 1) != ranks.count:
-            run.options |= {
-                "options": asdict(options),
-                **work.about,
-                "machine": machine,
-                "ranks": ranks.count,
-            }
+        before = remembered.get("ranks", 1) if remembered else ranks.count
+        if before != ranks.count:
+            console.warn(f"the run had {before} processes, now {ranks.count}: alike, not the same")
+        if anew or not remembered or before != ranks.count:
+            now = {"options": asdict(options), **work.about, "machine": machine, "ranks": ranks.count}
+            run.options |= now
             run.save_options()
         return _train(training, run, options, machine, work, ranks, alone)
 

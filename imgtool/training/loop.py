@@ -170,6 +170,7 @@ class _Fit:
         interrupted, before = None, self.done
         try:
             self._score_if_due()  # when the run was stopped while it was scored
+            # After the last step one more look, which may send the run back and so on with steps.
             while self._stepped() or not self._sound(last=True):
                 if not self._sound():
                     continue
