@@ -203,13 +203,13 @@ CLOCKS = {"wall": time.monotonic, "processor": time.process_time}
 @bench.command()
 @click.argument("space", type=click.Path(path_type=Path))
 @click.option("--seconds", default=60.0, show_default=True)
-@click.option("--seeds", default=3, show_default=True)
+@click.option("--seeds", default="0,1,2", show_default=True)
 @click.option("--threads", type=int, help="[default: all cores]")
 @click.option("--clock", type=click.Choice(list(CLOCKS)), default="wall", show_default=True)
 @click.option("--side", type=click.Choice(["both", "ours", "textbook"]), default="both")
 @click.pass_obj
 def compare(
-    data: Path, space: Path, seconds: float, seeds: int, threads: int | None, clock: str, side: str
+    data: Path, space: Path, seconds: float, seeds: str, threads: int | None, clock: str, side: str
 ) -> None:
     """Distance after the same time, the textbook and ours in turns, both with our settings of memory."""
     processor.prepare(threads)
@@ -217,7 +217,7 @@ def compare(
     print(f"| real training pictures | {judge.space.name} | {judge.floor:.2f} |", flush=True)
     pictures = read_picture_set(data / TRAIN, size=SIZE, fit="pad")
     both: dict[str, list[float]] = {"textbook": [], "ours": []}
-    for seed in range(seeds):
+    for seed in map(int, seeds.split(",")):
         for name in both if side == "both" else [side]:
             trained = (Textbook if name == "textbook" else Ours)(pictures, seed)
             began, done = CLOCKS[clock](), 0

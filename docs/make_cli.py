@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the commands themselves: `make docs`."""
+"""Write docs/cli.md, and the tables of options in the other pages, from the commands themselves: `make docs`."""
 
 import inspect
 import re
@@ -9,7 +9,9 @@ import click
 
 from imgtool.cli.main import cli
 
-PAGE = Path(__file__).with_name("cli.md")
+DOCS = Path(__file__).parent
+# Where a page wants the options of a command: what stands between these lines is written here.
+TABLE = re.compile(r"(<!-- options of ([a-z -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def render() -> str:
@@ -39,9 +41,24 @@ def section(name: str, command: click.Command) -> Iterator[str]:
         yield verbatim(paragraph) if paragraph.startswith("\b") else " ".join(paragraph.split())
     if command.epilog:
         yield f"```sh\n{command.epilog.removeprefix('Try: ')}\n```"
+    if rows := options(command):
+        yield rows
+
+
+def options(command: click.Command) -> str:
+    """The options of a command as a table; nothing if it has none."""
     rows = [option_row(param) for param in command.params if isinstance(param, click.Option)]
-    if rows:
-        yield "\n".join(["| option | what it does |", "|---|---|", *rows])
+    return "\n".join(["| option | what it does |", "|---|---|", *rows]) if rows else ""
+
+
+def filled(page: str) -> str:
+    """A page with the tables that it asks for.
+
+    Raises:
+        KeyError: it asks for a command that there is not.
+    """
+    commands = dict(walk(cli, "imgtool"))
+    return TABLE.sub(lambda found: f"{found[1]}{options(commands[found[2]])}\n{found[3]}", page)
 
 
 def verbatim(paragraph: str) -> str:
@@ -78,4 +95,6 @@ def metavar(param: click.Parameter) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(render(), encoding="utf-8")
+    (DOCS / "cli.md").write_text(render(), encoding="utf-8")
+    for path in DOCS.glob("*.md"):
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Make docs/images/segment.jpg, the picture of the README: a picture, the probability of nuclei, and the overlay.
+"""Make docs/images/segment.jpg and segment_kinds.jpg: probability of nuclei and overlay; every kind of result.
 
 python docs/make_segment.py
 """
@@ -6,12 +6,12 @@ python docs/make_segment.py
 from pathlib import Path
 
 import numpy as np
-from panels import save_rows
+from panels import save_rows, save_titled
 from PIL import Image
 
 import imgtool
 from imgtool.imaging.io import read_picture
-from imgtool.imaging.labels import mask_over
+from imgtool.imaging.labels import contours_over, mask_over, palette
 from imgtool.imaging.levels import levels
 
 ROOT = Path(__file__).parents[1]
@@ -19,16 +19,22 @@ PART = (slice(60, 360), slice(140, 560))  # of the picture, at its own size
 
 
 def main() -> None:
-    """Three panels."""
+    """Three panels, and six with their names."""
     path = ROOT / "examples" / "cells.png"
     photo = np.ascontiguousarray(read_picture(path).pixels)
     found = imgtool.segment(path)
-    panels = [
-        photo,
-        np.repeat(levels(found.foreground)[..., None], 3, axis=2),
-        mask_over(photo, found.mask()),
-    ]
-    save_rows([[Image.fromarray(each[PART]) for each in panels]], "segment.jpg")
+    objects = found.instances()
+    kinds = {
+        "the picture": photo,
+        "mask": np.repeat(255 * found.mask()[..., None], 3, axis=2),
+        "probability": np.repeat(levels(found.foreground)[..., None], 3, axis=2),
+        "overlay": mask_over(photo, found.mask()),
+        "instances": palette(objects.max() + 1)[objects],
+        "contours": contours_over(photo, objects),
+    }
+    panels = {name: Image.fromarray(each[PART]) for name, each in kinds.items()}
+    save_rows([[panels[name] for name in ("the picture", "probability", "overlay")]], "segment.jpg")
+    save_titled(list(panels.items()), "segment_kinds.jpg", columns=3, height=260)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
-"""Pictures beside and below each other, for the makers of the README's pictures."""
+"""Pictures beside and below each other, for the makers of the pictures in README and docs."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
+
+from imgtool.imaging.picture import Picture
+from imgtool.imaging.sheet import draw_sheet
 
 IMAGES = Path(__file__).parent / "images"
 GAP = 8  # pixels
@@ -23,3 +27,10 @@ def save_rows(rows: Sequence[Sequence[Image.Image]], name: str) -> None:
         top += row[0].height + GAP
     IMAGES.mkdir(exist_ok=True)
     sheet.save(IMAGES / name, quality=90)
+
+
+def save_titled(panels: Sequence[tuple[str, Image.Image]], name: str, *, columns: int, height: int) -> None:
+    """Write docs/images/NAME: pictures with their titles, `height` pixels high each."""
+    pictures = [(title, Picture(np.asarray(image.convert("RGB")))) for title, image in panels]
+    sheet = draw_sheet(pictures, panel_px=height, columns=columns)
+    Image.fromarray(sheet.pixels).save(IMAGES / name, quality=90)

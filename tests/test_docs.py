@@ -97,6 +97,19 @@ def test_options_page_is_up_to_date() -> None:
     assert page == MAKE_CLI["render"](), "docs/cli.md: run `make docs`"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_tables_of_options_are_up_to_date(path: Path) -> None:
+    page = path.read_text(encoding="utf-8")
+    assert page == MAKE_CLI["filled"](page), f"docs/{path.name}: run `make docs`"
+
+
+def test_each_command_on_pictures_has_a_page_with_its_options() -> None:
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")]
+    told = {name for page in pages for name in re.findall(r"<!-- options of imgtool ([a-z -]+) -->", page)}
+    groups = {name for name, command in EVERY_COMMAND.items() if isinstance(command, click.Group)}
+    assert not set(EVERY_COMMAND) - groups - {f"imgtool {name}" for name in told}
+
+
 def test_manual_page_has_every_command_and_option(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "docs")
     page = runpy.run_path(str(ROOT / "docs" / "make_man.py"))["render"]()

@@ -139,6 +139,12 @@ def masks_command(predicted: Path, truth: Path, output: Path | None, force: bool
     show_default=True,
     help="Whose features: alexnet, a run of train-features, or the weights of FID (extra fid).",
 )
+@click.option(
+    "--train",
+    metavar="SET",
+    type=click.Path(path_type=Path),
+    help="Other real pictures, such as those that were trained on: their distance to REAL is the floor.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
 @click.option(
     "-o", "--output", metavar="REPORT.html", type=click.Path(path_type=Path), help="Also write a page."
@@ -149,8 +155,8 @@ def masks_command(predicted: Path, truth: Path, output: Path | None, force: bool
 def images_command(real: Path, fake: Path, output: Path | None, force: bool, **values: Any) -> None:
     """Tell how far the pictures in FAKE are from those in REAL: folders, zips, tars, IDX, .npy or .npz.
 
-    The Fréchet distance of their features with a bootstrap interval, and the distance of two halves of REAL, which is
-    as near as can be; precision (fakes that lie among real ones), recall and coverage (real ones that are reached).
+    The Fréchet distance of their features with a bootstrap interval, and the floor, which is as near as can be: the
+    distance of --train to REAL, or without it that of two halves of REAL; precision (fakes that lie among real ones), recall and coverage (real ones that are reached).
     Features are AlexNet's last (fetched once) unless --features names a space of your own; it is named in the result,
     and numbers of another space, such as FID, must not be compared with it.
 
@@ -158,6 +164,7 @@ def images_command(real: Path, fake: Path, output: Path | None, force: bool, **v
     Examples:
       imgtool score images photos/ samples/
       imgtool score images t10k-images-idx3-ubyte.gz samples/ --size 32 --fit pad --json
+      imgtool score images held-out/ samples/ --train photos/
     """
     if output is not None:
         _require_free(output, force)

@@ -31,11 +31,12 @@ def score(real: Path, fake: Path, *, output: Path | None, values: Mapping[str, A
     """
     processor.prepare(values["threads"])
     device = select_device(values["device"], values["precision"])
-    sets = [_read(path, values) for path in (real, fake)]
+    paths = [path for path in (real, fake, values["train"]) if path is not None]
+    sets = [_read(path, values) for path in paths]
     space = space_of(find_weights(values["features"]), device)
     features = []
     with console.progress("Looking") as on_progress:
-        for path, found in zip((real, fake), sets, strict=True):
+        for path, found in zip(paths, sets, strict=True):
             told_as = partial(_tell, on_progress, printable(path))
             features.append(space(found.pixels, told_as))
     count, dimensions = min(map(len, features)), features[0].shape[1]
@@ -45,15 +46,16 @@ def score(real: Path, fake: Path, *, output: Path | None, values: Mapping[str, A
         )
     scores = _scores(*features, seed=values["seed"])
     told = {"space": space.name, "real": len(features[0]), "fake": len(features[1]), **scores}
+    nearest = "other real pictures" if values["train"] else "two halves of the real pictures"
     if console.json:
         console.record({"summary": told})
     else:
-        console.data(_words(told))
+        console.data(_words(told, nearest))
     if output is not None:
         rows = [[name, _shown(value)] for name, value in told.items()]
         words = (
-            f"Fréchet distance in {space.name}, the smaller the better, and at best near its floor, that of two "
-            "halves of the real pictures; numbers of another space, such as FID, are not comparable."
+            f"Fréchet distance in {space.name}, the smaller the better, and at best near its floor, that of "
+            f"{nearest}; numbers of another space, such as FID, are not comparable."
         )
         write_report(output, "Two sets of pictures", [Paragraph(words), Table(["measure", "value"], rows)])
 
@@ -69,12 +71,12 @@ def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _words(told: Mapping[str, Any]) -> str:
+def _words(told: Mapping[str, Any], nearest: str) -> str:
     low, high = told["interval"]
     around = ", ".join(f"{name} {told[name]:.3f}" for name in ("precision", "recall", "coverage"))
     return (
         f"{told['space']}: distance {told['distance']:.2f} ({low:.2f} to {high:.2f}), "
-        f"two halves of the real pictures {told['floor']:.2f}; {around}"
+        f"{nearest} {told['floor']:.2f}; {around}"
     )
 
 
@@ -85,15 +87,17 @@ def _read(path: Path, values: Mapping[str, Any]) -> PictureSet:
     return found
 
 
-def _scores(real: np.ndarray, fake: np.ndarray, *, seed: int) -> dict[str, Any]:
-    """All measures; the floor is the distance of the two halves of the real pictures."""
+def _scores(
+    real: np.ndarray, fake: np.ndarray, train: np.ndarray | None = None, *, seed: int
+) -> dict[str, Any]:
+    """All measures; the floor is the distance of other real pictures, or of two halves of the same."""
     order = np.random.default_rng(seed).permutation(len(real))
-    halves = [Moments.of(real[part]) for part in np.array_split(order, 2)]
+    alike = [real, train] if train is not None else [real[part] for part in np.array_split(order, 2)]
     around = neighbourhood(real, fake)
     return {
         "distance": frechet_distance(Moments.of(real), Moments.of(fake)),
         "interval": frechet_interval(real, fake, seed=seed),
-        "floor": frechet_distance(*halves),
+        "floor": frechet_distance(*map(Moments.of, alike)),
         "precision": around.precision,
         "recall": around.recall,
         "coverage": around.coverage,
