@@ -16,6 +16,7 @@ from imgtool.runtime import processes
 Size = TypeVar("Size")
 Result = TypeVar("Result")
 Dtype: TypeAlias = torch.dtype  # inside `Device`, "torch" is a field
+Autocast: TypeAlias = torch.autocast
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # What allocators say that have no class of their own for it: Linux, Windows, C++, MPS, cuBLAS.
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory", "ALLOC_FAILED")
@@ -45,6 +46,15 @@ class Device:
     def precision(self) -> str:
         """A key of `DTYPES`."""
         return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+
+    def autocast(self) -> Autocast:
+        """A block in which a network with weights in fp32 works in this type."""
+        return autocast(self.torch, self.dtype)
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """A block in which a network with weights in fp32 works in another type; fp32 stays what it is."""
+    return torch.autocast(device.type, dtype, dtype != torch.float32)
 
 
 def select_device(name: str = "auto", precision: str = "auto", *, exact: bool = False) -> Device:

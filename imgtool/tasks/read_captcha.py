@@ -16,6 +16,7 @@ from imgtool.imaging.tensors import resize, to_image
 from imgtool.losses.ctc import text_losses
 from imgtool.nn.captcha_reader import FRAME, CaptchaReader
 from imgtool.options.captcha_reader import CaptchaReadOptions
+from imgtool.runtime.device import autocast
 from imgtool.tasks.decode_text import Text, beam_search, best_path
 
 DEFAULTS = CaptchaReadOptions()
@@ -45,7 +46,7 @@ class Reader:
     def logits(self, image: Tensor) -> Tensor:
         """Logits of each frame, on the CPU: (N, 1, height, W) to (N, W / 8, classes)."""
         device = self.network.head.weight.device
-        with torch.autocast(device.type, self.dtype, self.dtype != torch.float32):
+        with autocast(device, self.dtype):
             frames = self.network.frames(image.to(device))
         return self.network.heads(frames)[1].cpu()
 

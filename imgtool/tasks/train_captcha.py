@@ -19,7 +19,7 @@ from imgtool.runtime.device import Device
 from imgtool.tasks.captcha_examples import Batch, Examples, viewable
 from imgtool.tasks.decode_text import best_path
 from imgtool.tasks.read_captcha import TOGETHER, Reader
-from imgtool.training.average import Averaged, MovingAverage
+from imgtool.training.average import Averaged, MovingAverage, decayed
 from imgtool.training.schedules import warm_cosine
 
 LONGEST_STEP = 5.0  # norm of a gradient, as recurrent networks now and then have far longer ones
@@ -52,31 +52,20 @@ class CaptchaTrainee(Averaged[CaptchaReader]):
         self.examples, self.alphabet, self.options = examples, alphabet, options
         self.device, self.judge = device, judge
         self.network = network.to(device.torch, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        parameters = list(self.network.parameters())
-        groups = [
-            {"params": [each for each in parameters if each.dim() > 1], "weight_decay": options.weight_decay},
-            {"params": [each for each in parameters if each.dim() <= 1], "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=options.rate)
+        self.optimizer = torch.optim.AdamW(decayed(self.network.parameters(), options.weight_decay))
         self.average = MovingAverage(self.network, options.average)
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         """One batch, one step; what is in it depends on the seed and the number alone."""
         rate = self.options.rate * warm_cosine(progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         batch = self.examples.step(number, self.options.batch, self.alphabet)
         losses = self._losses(batch, progress)
-        self.optimizer.zero_grad(set_to_none=True)
-        sum(losses.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), LONGEST_STEP)
-        self.optimizer.step()
-        self.average.update(self.network, number + 1)
+        self.descend(sum(losses.values(), torch.zeros(())), rate, number, longest=LONGEST_STEP)
         return {**{name: float(loss.detach()) for name, loss in losses.items()}, "rate": rate}
 
     def _losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """The loss of the texts and, where places of glyphs are known and early on, that of the frames."""
-        with torch.autocast(self.device.torch.type, self.device.dtype, self.device.dtype != torch.float32):
+        with self.device.autocast():
             frames = self.network.frames(batch.image.to(self.device.torch))
         early, logits = self.network.heads(frames)
         lengths = torch.tensor([len(text) for text in batch.texts], device=logits.device)
@@ -97,9 +86,7 @@ class CaptchaTrainee(Averaged[CaptchaReader]):
 
     def reader(self) -> Reader:
         """The averaged network as `captcha-read` uses it."""
-        network = self.average.network
-        assert isinstance(network, CaptchaReader)
-        return Reader(network, self.alphabet, self.device.dtype)
+        return Reader(self.average.network, self.alphabet, self.device.dtype)
 
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged weights in halves, and what `captcha-read` must know."""

@@ -26,12 +26,11 @@ from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.edges import edges
 from imgtool.tasks.load import for_inference, hed_of
 from imgtool.tasks.score_edges import thinned
-from imgtool.training.average import Averaged, MovingAverage
+from imgtool.training.average import Averaged, MovingAverage, decayed
 from imgtool.training.schedules import warm_cosine
 
 # A teacher's map of each pair, (H, W) of 0 to 255, by the photo's name.
 TeacherMaps = Mapping[str, NDArray[np.uint8]]
-
 
 JUDGED = 25  # pictures: enough to tell two networks apart, few enough to be looked at often
 JUDGED_THRESHOLDS = 33  # the benchmark has 99; the best F moves by less than .001
@@ -94,13 +93,8 @@ class EdgesTrainee(Averaged[HED]):
         teacher: TeacherMaps,
         judge: EdgesJudge | None = None,
     ) -> None:
-        self.pairs, self.options, self.device, self.teacher, self.judge = (
-            pairs,
-            options,
-            device,
-            teacher,
-            judge,
-        )
+        self.pairs, self.options, self.device = pairs, options, device
+        self.teacher, self.judge = teacher, judge
         self.network = network.to(device.torch, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not _frozen(name, options.freeze))
@@ -114,19 +108,14 @@ class EdgesTrainee(Averaged[HED]):
         groups = []
         for is_head, rate in ((False, 1.0), (True, self.options.side_rate)):
             members = [each for name, each in trained if name.startswith(heads) == is_head]
-            decay = [each for each in members if each.dim() > 1]
-            plain = [each for each in members if each.dim() <= 1]
-            groups.append({"params": decay, "weight_decay": self.options.weight_decay, "factor": rate})
-            groups.append({"params": plain, "weight_decay": 0.0, "factor": rate})
+            groups += [{**group, "factor": rate} for group in decayed(members, self.options.weight_decay)]
         return [group for group in groups if group["params"]]
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         """One batch, one step; which crops are in it depends on the seed and the number alone."""
         rate = self.options.learning_rate * warm_cosine(progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
         image, consensus, imitated = self.batch(number)
-        with torch.autocast(self.device.torch.type, self.device.dtype, self.device.dtype != torch.float32):
+        with self.device.autocast():
             logits = self.network(image)
         losses = {
             "annotators": balanced_cross_entropy(
@@ -141,10 +130,7 @@ class EdgesTrainee(Averaged[HED]):
             # Imitation first, then more and more of what people drew: the teacher is not always right.
             weight = self.options.teacher_weight * (1 - progress)
             losses["teacher"] = weight * soft_cross_entropy(logits, imitated, counted).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(tuple(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.average.update(self.network, number + 1)
+        self.descend(torch.stack(tuple(losses.values())).sum(), rate, number)
         return {name: float(value.detach()) for name, value in losses.items()} | {"rate": rate}
 
     def batch(self, number: int) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -184,9 +170,7 @@ class EdgesTrainee(Averaged[HED]):
 
     def inference_network(self) -> HED:
         """The averaged network as `edges` uses it."""
-        average = self.average.network
-        assert isinstance(average, HED)
-        return average.folded()
+        return self.average.network.folded()
 
     def score(self) -> Mapping[str, float]:
         """What the judge says of it."""

@@ -59,15 +59,10 @@ class FeaturesTrainee(Averaged[Classifier]):
         torch.manual_seed(int(seed) >> 1)  # of the drop-outs
         random = torch.Generator(place).manual_seed(int(seed) >> 1)
         images, labels = batch_of(self.train, number, options.batch, seed=options.seed)
-        for group in self.optimizer.param_groups:
-            group["lr"] = options.learning_rate * warm_cosine(progress)
-        with torch.autocast(place.type, self.device.dtype, self.device.dtype != torch.float32):
+        with self.device.autocast():
             logits = self.network(changed(images.to(place), ("shift",), random))
         loss = cross_entropy(logits, labels.to(place))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.average.update(self.network, number + 1)
+        self.descend(loss, options.learning_rate * warm_cosine(progress), number)
         return {"loss": float(loss.detach())}
 
     def score(self) -> Mapping[str, float]:
@@ -77,7 +72,7 @@ class FeaturesTrainee(Averaged[Classifier]):
     @torch.inference_mode()
     def _told(self) -> Tensor:
         """(N,) the classes that the averaged network tells of what is held out."""
-        network = self.average.network.eval()
+        network = self.average.network
         pixels = torch.from_numpy(self.held_out.pixels).permute(0, 3, 1, 2)
         parts = torch.split(pixels, JUDGED_TOGETHER)
         return torch.cat(

@@ -115,7 +115,7 @@ class GanTrainee:
     ) -> Losses:
         """What the discriminator minimises, as "loss", and what is told of it; scalars."""
         options, (real, labels) = self.options, batch
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), self.device.autocast():
             plain = self._fakes(len(real), random, labels)
         seen = changed(real, options.augment, random).requires_grad_(due and options.r1 > 0)
         fake = changed(plain.float(), options.augment, random)
@@ -145,7 +145,7 @@ class GanTrainee:
 
     def _judged(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits of both; in one pass where pictures of a batch do not see each other."""
-        with self._autocast():
+        with self.device.autocast():
             if self.options.critic_norm in BATCH_NORMS or real.requires_grad:
                 return self.critic_forward(real, labels), self.critic(fake, labels)
             both = None if labels is None else torch.cat([labels, labels])
@@ -164,7 +164,7 @@ class GanTrainee:
         """What the generator minimises, as "loss", and what is told of it; scalars."""
         count = self.options.batch // part.count
         labels = self._labels(count, random)
-        with self._autocast():
+        with self.device.autocast():
             fake = self._fakes(count, random, labels, self.generator_forward)
             logits = self.critic(changed(fake, self.options.augment, random), labels)
         loss = generator_loss(self.options.loss, logits)
@@ -217,9 +217,6 @@ class GanTrainee:
         for optimizer, share in ((self.optimizer, 1.0), (self.critic_optimizer, self.options.critic_rate)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * share
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.torch.type, self.device.dtype, self.device.dtype != torch.float32)
 
     def _random(self, number: int, turn: int, part: Part) -> torch.Generator:
         """The random numbers of a part of a step, on the device."""
@@ -274,13 +271,7 @@ class GanTrainee:
 
     def score(self) -> Mapping[str, float]:
         """What the judge says of the averaged generator; the higher the better."""
-        return {} if self.judge is None else self.judge(self.averaged())
-
-    def averaged(self) -> Generator:
-        """The generator that is kept."""
-        average = self.average.network
-        assert isinstance(average, Generator)
-        return average.eval()
+        return {} if self.judge is None else self.judge(self.average.network)
 
     @torch.inference_mode()
     def samples(self) -> Mapping[str, Picture]:
@@ -289,11 +280,11 @@ class GanTrainee:
         labels = (
             torch.arange(SHOWN, device=self.device.torch) % self.shape.classes if self.shape.classes else None
         )
-        return {f"step-{self.done:07d}": grid(levels_of(self.averaged()(z, labels).float().cpu()))}
+        return {f"step-{self.done:07d}": grid(levels_of(self.average.network(z, labels).float().cpu()))}
 
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged generator in halves."""
-        return model_of(self.averaged(), self.pictures.classes)
+        return model_of(self.average.network, self.pictures.classes)
 
 
 def _variety(images: Tensor) -> Tensor:

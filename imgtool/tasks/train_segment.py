@@ -18,7 +18,7 @@ from imgtool.runtime.checkpoints import packed
 from imgtool.runtime.device import Device
 from imgtool.tasks.judge_segment import SegmentJudge
 from imgtool.tasks.segment_examples import Example, Examples
-from imgtool.training.average import Averaged, MovingAverage
+from imgtool.training.average import Averaged, MovingAverage, decayed
 from imgtool.training.schedules import warm_cosine
 
 
@@ -48,31 +48,19 @@ class SegmentTrainee(Averaged[UNet]):
         self.average = MovingAverage(self.network, options.average)
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        parameters = list(self.network.parameters())
-        groups = [
-            {
-                "params": [each for each in parameters if each.dim() > 1],
-                "weight_decay": self.options.weight_decay,
-            },
-            {"params": [each for each in parameters if each.dim() <= 1], "weight_decay": 0.0},
-        ]
+        groups = decayed(self.network.parameters(), self.options.weight_decay)
         if self.options.optimizer == "sgd":
-            return torch.optim.SGD(groups, lr=self.options.learning_rate, momentum=self.options.momentum)
-        return torch.optim.AdamW(groups, lr=self.options.learning_rate)
+            return torch.optim.SGD(groups, momentum=self.options.momentum)
+        return torch.optim.AdamW(groups)
 
     def step(self, number: int, progress: float) -> dict[str, float]:
         """One batch, one step; which crops are in it depends on the seed and the number alone."""
         rate = self.options.learning_rate * warm_cosine(progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         image, classes, borders = self.batch(number)
-        with torch.autocast(self.device.torch.type, self.device.dtype, self.device.dtype != torch.float32):
+        with self.device.autocast():
             logits = self.network(image)
         loss = weighted_cross_entropy(logits, classes, self.class_weights[classes] + borders)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.average.update(self.network, number + 1)
+        self.descend(loss, rate, number)
         return {"loss": float(loss.detach()), "rate": rate}
 
     def batch(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -116,22 +104,17 @@ class SegmentTrainee(Averaged[UNet]):
 
     def score(self) -> Mapping[str, float]:
         """What the judge says of the averaged network."""
-        return {} if self.judge is None else self.judge(self._averaged())
+        return {} if self.judge is None else self.judge(self.average.network)
 
     def samples(self) -> Mapping[str, Picture]:
         """What the judge saw last."""
         return {} if self.judge is None else self.judge.samples()
 
-    def _averaged(self) -> UNet:
-        network = self.average.network
-        assert isinstance(network, UNet)
-        return network
-
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged weights in halves, and what `segment` must know."""
         judged = self.judge.newest if self.judge else None
         probes = judged.probes if judged else False
-        network = self._averaged() if probes else self._averaged().folded()
+        network = self.average.network if probes else self.average.network.folded()
         coding = self.examples.coding
         about = {
             "classes": list(coding.names),

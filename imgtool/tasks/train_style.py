@@ -72,19 +72,14 @@ class StyleTrainee(Averaged[StyleNet]):
     def step(self, number: int, progress: float) -> dict[str, float]:
         """One step on some crops in every style; which crops depends on the seed and the number alone."""
         rate = self.options.learning_rate * warm_cosine(progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         photos = self._images(self.batch(number))
         terms = self.objective(self._painted(self.network, photos), self.objective.content(photos))
-        self.optimizer.zero_grad(set_to_none=True)
-        terms.total.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.average.update(self.network, number + 1)
+        self.descend(terms.total, rate, number)
         return {name: float(term.detach()) for name, term in terms.items()} | {"rate": rate}
 
     def _painted(self, network: StyleNet, photos: Tensor) -> Tensor:
         """Each photo in each style, (S * B, 3, H, W), one at a time as normalisation wants it."""
-        with torch.autocast(self.device.torch.type, self.device.dtype, self.device.dtype != torch.float32):
+        with self.device.autocast():
             return torch.cat([network(photo[None], mix) for mix in self.mixes for photo in photos])
 
     def batch(self, number: int) -> Pixels:
@@ -105,7 +100,7 @@ class StyleTrainee(Averaged[StyleNet]):
         """The objective of the averaged network on what is held out, negative so that more is better."""
         sums: dict[str, float] = {}
         for photo in self.held_out:
-            painted = self._painted(self.averaged(), photo[None])
+            painted = self._painted(self.average.network, photo[None])
             terms = self.objective(painted, self.objective.content(photo[None]))
             for name, term in {"-objective": -terms.total, **terms}.items():
                 sums[name] = sums.get(name, 0.0) + float(term) / len(self.held_out)
@@ -116,21 +111,15 @@ class StyleTrainee(Averaged[StyleNet]):
         """A row for each of some photos that are held out: the photo, then it in each style."""
         shown = []
         for photo in self.held_out[:SHOWN]:
-            painted = self._painted(self.averaged(), photo[None])
+            painted = self._painted(self.average.network, photo[None])
             shown += [to_pixels(each[None]) for each in (photo, *painted)]
         return {"samples": grid(shown, columns=1 + len(self.styles), gap=GAP)}
-
-    def averaged(self) -> StyleNet:
-        """The network that is kept."""
-        network = self.average.network
-        assert isinstance(network, StyleNet)
-        return network
 
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged weights in halves, and the names of the styles."""
         about = json.dumps({"styles": [style.name for style in self.styles]})
         metadata = {"format": "pt", "network": STYLE_NET, "preprocessing": "none", "style": about}
-        return packed(self.averaged().state_dict(), "fp16"), metadata
+        return packed(self.average.network.state_dict(), "fp16"), metadata
 
 
 def new_network(styles: int, options: TrainStyleOptions) -> StyleNet:

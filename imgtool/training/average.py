@@ -1,16 +1,16 @@
-"""Moving average of a network's weights: what is trained trembles, its average does not."""
+"""What is trained, and the moving average that follows it: what is trained trembles, its average does not."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class MovingAverage:
+class MovingAverage(Generic[Network]):
     """A copy of a network that follows it.
 
     Early on the average forgets faster, so that it does not remember the random start.
@@ -22,12 +22,12 @@ class MovingAverage:
         Polyak & Juditsky 1992; Tarvainen & Valpola 2017, https://arxiv.org/abs/1703.01780
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    def __init__(self, network: Network, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
 
     @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
+    def update(self, network: Network, step: int) -> None:
         """Move towards the network as it is after `step` steps, the first being 1."""
         weight = 1 - min(self.decay, step / (step + 10))
         ours, theirs = self.network.state_dict(), network.state_dict()
@@ -39,7 +39,9 @@ class MovingAverage:
 
 
 class Averaged(Generic[Network]):
-    """What is trained and followed by an average: its state, for `imgtool.training.loop.Trainee`.
+    """A network that is trained by one optimiser and followed by an average.
+
+    The part of an `imgtool.training.loop.Trainee` that all of these have in common: a step down, and the state.
 
     Attributes:
         network: that is trained.
@@ -48,8 +50,26 @@ class Averaged(Generic[Network]):
     """
 
     network: Network
-    average: MovingAverage
+    average: MovingAverage[Network]
     optimizer: torch.optim.Optimizer
+
+    def descend(self, loss: Tensor, rate: float, number: int, *, longest: float | None = None) -> None:
+        """Step `number`, from 0, down the slope of a loss; the average follows.
+
+        Args:
+            loss: a scalar.
+            rate: the learning rate; a group of weights with a "factor" takes so many times that.
+            number: of the step.
+            longest: norm to which a longer gradient is cut.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group.get("factor", 1.0)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if longest is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), longest)
+        self.optimizer.step()
+        self.average.update(self.network, number + 1)
 
     def state(self) -> dict[str, Any]:
         """Network, average and optimiser."""
@@ -64,3 +84,12 @@ class Averaged(Generic[Network]):
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def decayed(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Weights in two groups for an optimiser: matrices and kernels decay, biases and scales do not."""
+    given = list(parameters)
+    return [
+        {"params": [each for each in given if each.dim() > 1], "weight_decay": weight_decay},
+        {"params": [each for each in given if each.dim() <= 1], "weight_decay": 0.0},
+    ]

@@ -191,7 +191,7 @@ def test_generator_comes_nearer_to_the_pictures():
 
 def distance(trainee):
     """Mean squared distance of samples to their nearest picture."""
-    images = trainee.averaged()(latents(1, range(40), 5)).flatten(1)
+    images = trainee.average.network(latents(1, range(40), 5)).flatten(1)
     real = torch.from_numpy(trainee.pictures.pixels).flatten(1).float() / 255
     return float((torch.cdist(images, real).amin(dim=1) ** 2).mean())
 
@@ -325,7 +325,7 @@ def test_saved_generator_is_the_averaged_one(model):
     trainee = trainee_of()
     generator, _ = model()
     z = latents(0, range(4), 5)
-    torch.testing.assert_close(generator(z), trainee.averaged()(z), atol=2e-3, rtol=0)
+    torch.testing.assert_close(generator(z), trainee.average.network(z), atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize(
