@@ -1,5 +1,6 @@
 """Files of weights and training states: the only place that calls `torch.load`, and only with `weights_only=True`."""
 
+import json
 import re
 import warnings
 import zipfile
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
     from imgtool.runtime.entries import WeightsFile
 
 MAX_HEADER_BYTES = 100_000_000  # The format's own limit
-STEP = ".step"  # After the name of a tensor: the size of a level of its int8 values
 WRAPPERS = ("state_dict", "model", "params")  # Where other people's checkpoints keep their tensors
 
 
 def load_tensors(file: "WeightsFile | Path") -> dict[str, Tensor]:
-    """The tensors of a file, on the CPU, by the names that our networks use.
+    """The tensors of a file, on the CPU, by the names that our networks use; halves become fp32.
 
     torchvision's VGG is recognised by its names ("features.0.weight") and gets the paper's (conv1_1.weight).
 
@@ -40,7 +40,10 @@ def load_tensors(file: "WeightsFile | Path") -> dict[str, Tensor]:
         tensors = _safetensors(path) if _is_safetensors(path) else _checkpoint(path)
     except OSError as error:
         raise WeightsError(f"{printable(path)} cannot be read: {error.strerror or error}") from error
-    return unpacked(paper_names(tensors, path.name), path.name)
+    return {
+        name: tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+        for name, tensor in paper_names(tensors, path.name).items()
+    }
 
 
 def load_metadata(file: "WeightsFile | Path") -> dict[str, str]:
@@ -61,56 +64,30 @@ def load_metadata(file: "WeightsFile | Path") -> dict[str, str]:
         raise WeightsError(f"{printable(path)} is damaged or cut short: {error}") from error
 
 
-def unpacked(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Tensors that were stored small, as fp32: halves, and int8 whose rows have a step of their own.
-
-    A tensor NAME of int8 goes with `NAME.step`, the size of one level for each of its first dimension.
-
-    Args:
-        tensors: by name.
-        where: they come from, for an error.
-    Raises:
-        WeightsError: a step that does not go with its tensor.
-    """
-    found = {}
-    for name, tensor in tensors.items():
-        if name.endswith(STEP) and name.removesuffix(STEP) in tensors:
-            continue
-        if tensor.dtype == torch.int8 and name + STEP in tensors:
-            step = tensors[name + STEP].float()
-            if not tensor.dim() or step.shape != tensor.shape[:1]:
-                raise WeightsError(
-                    f"{where}: {name + STEP} is {_looks(step)}, expected one number for each row of {name}"
-                )
-            tensor = tensor.float() * step.view(-1, *[1] * (tensor.dim() - 1))
-        found[name] = tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-    return found
+def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Numbers in halves, as `load_tensors` takes them back; tensors with a number too large for that stay fp32."""
+    halves = {name: tensor.half() for name, tensor in tensors.items()}
+    return {name: half if half.isfinite().all() else tensors[name].float() for name, half in halves.items()}
 
 
-def packed(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
-    """Tensors stored small: the inverse of `unpacked`, but for what rounding takes.
+def described(
+    network: nn.Module, kind: str, *, preprocessing: str = "none", **about: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """What `save_tensors` writes of a network: its weights in halves, and what the file says about itself.
 
     Args:
-        tensors: of floating point.
-        kind: "fp32", "fp16", or "int8" for tensors of more than two dimensions, the others being halves; what is
-            too large for a half stays fp32.
+        network: what it counts, such as batches, is left out.
+        kind: what files call it.
+        preprocessing: the input it was trained on, a word that the network knows.
+        **about: what else there is to say, by a name; as JSON.
     """
-    if kind == "fp32":
-        return {name: tensor.float() for name, tensor in tensors.items()}
-    found: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        if kind == "int8" and tensor.dim() > 2 and tensor.shape[0] > 1:
-            step = tensor.flatten(1).abs().amax(dim=1).clamp_min(1e-12) / 127
-            levels = (tensor / step.view(-1, *[1] * (tensor.dim() - 1))).round()
-            found[name], found[name + STEP] = levels.to(torch.int8), step.float()
-        else:
-            half = tensor.half()
-            found[name] = half if half.isfinite().all() else tensor.float()
-    return found
+    floats = {name: each for name, each in network.state_dict().items() if each.is_floating_point()}
+    words = {name: json.dumps(each) for name, each in about.items()}
+    return halved(floats), {"format": "pt", "network": kind, "preprocessing": preprocessing, **words}
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file of fp32, fp16 or int8; whole or not at all, the same bytes for the same tensors."""
+    """Write a safetensors file of fp32 or fp16; whole or not at all, the same bytes for the same tensors."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
     with atomic_write(path) as file:
         write_safetensors(file, arrays, metadata)

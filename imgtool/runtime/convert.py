@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, NDArray[np.float32]]
 
-STORED = {"<f4": "F32", "<f2": "F16", "|i1": "I8"}  # what safetensors calls numpy's types
+STORED = {"<f4": "F32", "<f2": "F16"}  # what safetensors calls numpy's types
 ALIGNMENT = 8  # Bytes; the safetensors format asks for tensors that start at a multiple of it.
 
 
@@ -57,7 +57,7 @@ def metadata_of(entry: WeightsEntry) -> dict[str, str]:
 def write_safetensors(
     file: BinaryIO, tensors: "Mapping[str, NDArray[Any]]", metadata: Mapping[str, str]
 ) -> str:
-    """Write arrays of float32, float16 or int8 in name order, and return the SHA-256 of what was written.
+    """Write arrays of float32 or float16 in name order, and return the SHA-256 of what was written.
 
     The library's own writer keeps metadata in a hash map, so its bytes differ from run to run; here the same
     tensors always give the same file, which can therefore be pinned.

@@ -1,6 +1,5 @@
 """Pictures from a trained generator."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor
 from imgtool.errors import OptionError
 from imgtool.nn.gan import GanShape, Generator
 from imgtool.options.gan import SampleGanOptions
-from imgtool.runtime.checkpoints import packed
+from imgtool.runtime.checkpoints import described
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import load_described
@@ -129,9 +128,7 @@ def levels_of(images: Tensor) -> list[NDArray[np.uint8]]:
 def model_of(generator: Generator, classes: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """What a file of a generator holds, and says about itself."""
     about: dict[str, Any] = {"shape": generator.shape.as_dict(), "classes": list(classes)}
-    metadata = {"format": "pt", "network": "gan", "preprocessing": "none", "gan": json.dumps(about)}
-    floats = {name: each for name, each in generator.state_dict().items() if each.is_floating_point()}
-    return packed(floats, "fp16"), metadata
+    return described(generator, "gan", gan=about)
 
 
 def load_generator(weights: WeightsFile, device: Device) -> tuple[Generator, tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ from imgtool.imaging.sheet import draw_sheet
 from imgtool.losses.ctc import frame_loss, text_losses
 from imgtool.nn.captcha_reader import CaptchaReader
 from imgtool.options.captcha_reader import TrainCaptchaOptions
-from imgtool.runtime.checkpoints import packed
+from imgtool.runtime.checkpoints import described
 from imgtool.runtime.device import Device
 from imgtool.tasks.captcha_examples import Batch, Examples, viewable
 from imgtool.tasks.decode_text import best_path
@@ -90,16 +89,9 @@ class CaptchaTrainee(Averaged[CaptchaReader]):
 
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged weights in halves, and what `captcha-read` must know."""
-        network = self.reader().network
+        network = self.average.network
         about = {"alphabet": self.alphabet, "height": network.height}
-        metadata: dict[str, str] = {
-            "format": "pt",
-            "network": "captcha-reader",
-            "preprocessing": "none",
-            "captcha": json.dumps(about),
-        }
-        tensors = {name: each for name, each in network.state_dict().items() if each.is_floating_point()}
-        return packed(tensors, "fp16"), metadata
+        return described(network, "captcha-reader", captcha=about)
 
 
 class CaptchaJudge:

@@ -20,7 +20,7 @@ from imgtool.losses.edges import OUTSIDE, balanced_cross_entropy, soft_cross_ent
 from imgtool.metrics.edges import edge_counts, edge_thresholds, summarise
 from imgtool.nn.hed import BLOCKS, HED
 from imgtool.options.edges import EdgesOptions, TrainEdgesOptions
-from imgtool.runtime.checkpoints import load_into, load_tensors, packed
+from imgtool.runtime.checkpoints import described, load_into, load_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.edges import edges
@@ -183,8 +183,7 @@ class EdgesTrainee(Averaged[HED]):
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged weights, in halves: rounding them changes no edge."""
         network = self.inference_network()
-        metadata = {"format": "pt", "network": "hed", "preprocessing": network.preprocessing}
-        return packed(network.state_dict(), "fp16"), metadata
+        return described(network, "hed", preprocessing=network.preprocessing)
 
 
 def network_to_train(options: TrainEdgesOptions, weights: WeightsFile | None) -> HED:

@@ -1,6 +1,5 @@
 """One step of training a classifier, for the features that it tells classes by, and how good it is."""
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,7 +14,7 @@ from imgtool.imaging.grid import grid
 from imgtool.imaging.picture import Picture
 from imgtool.nn.classifier import Classifier, ClassifierShape
 from imgtool.options.features import TrainFeaturesOptions
-from imgtool.runtime.checkpoints import packed
+from imgtool.runtime.checkpoints import described
 from imgtool.runtime.device import Device
 from imgtool.training.average import Averaged, MovingAverage
 from imgtool.training.schedules import warm_cosine
@@ -87,12 +86,4 @@ class FeaturesTrainee(Averaged[Classifier]):
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged classifier in halves."""
         about = {"shape": self.network.shape.as_dict(), "classes": list(self.train.classes)}
-        metadata = {
-            "format": "pt",
-            "network": "classifier",
-            "preprocessing": "none",
-            "classifier": json.dumps(about),
-        }
-        state = self.average.network.state_dict()
-        floats = {name: each for name, each in state.items() if each.is_floating_point()}
-        return packed(floats, "fp16"), metadata
+        return described(self.average.network, "classifier", classifier=about)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,7 +13,7 @@ from imgtool.imaging.picture import Picture
 from imgtool.losses.masks import weighted_cross_entropy
 from imgtool.nn.unet import UNet
 from imgtool.options.segment import TrainSegmentOptions
-from imgtool.runtime.checkpoints import packed
+from imgtool.runtime.checkpoints import described
 from imgtool.runtime.device import Device
 from imgtool.tasks.judge_segment import SegmentJudge
 from imgtool.tasks.segment_examples import Example, Examples
@@ -122,9 +121,7 @@ class SegmentTrainee(Averaged[UNet]):
             "threshold": judged.threshold if judged else 0.5,
             "probes": probes,
         }
-        metadata = {"format": "pt", "network": "unet", "preprocessing": "none", "segment": json.dumps(about)}
-        tensors = {name: each for name, each in network.state_dict().items() if each.is_floating_point()}
-        return packed(tensors, "fp16"), metadata
+        return described(network, "unet", segment=about)
 
 
 def new_network(examples: Examples, options: TrainSegmentOptions) -> UNet:

@@ -1,6 +1,5 @@
 """One step of the training of a style network, and how it is scored."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from imgtool.imaging.tensors import to_pixels
 from imgtool.nn.style_net import StyleNet
 from imgtool.nn.vgg import VGG
 from imgtool.options.fast_style import STYLE_NET, TrainStyleOptions
-from imgtool.runtime.checkpoints import packed
+from imgtool.runtime.checkpoints import described
 from imgtool.runtime.device import Device
 from imgtool.tasks.fast_objective import FastObjective, NamedStyle
 from imgtool.tasks.fast_style import Painter
@@ -117,9 +116,8 @@ class StyleTrainee(Averaged[StyleNet]):
 
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged weights in halves, and the names of the styles."""
-        about = json.dumps({"styles": [style.name for style in self.styles]})
-        metadata = {"format": "pt", "network": STYLE_NET, "preprocessing": "none", "style": about}
-        return packed(self.average.network.state_dict(), "fp16"), metadata
+        about = {"styles": [style.name for style in self.styles]}
+        return described(self.average.network, STYLE_NET, style=about)
 
 
 def new_network(styles: int, options: TrainStyleOptions) -> StyleNet:

@@ -1,12 +1,10 @@
-import json
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from imgtool.nn.captcha_reader import CaptchaReader
-from imgtool.runtime.checkpoints import packed, save_tensors
+from imgtool.runtime.checkpoints import described, save_tensors
 
 QUICK = ("-n", "8", "--threads", "1")
 
@@ -20,10 +18,9 @@ def reader(tmp_path_factory):
     torch.nn.init.zeros_(network.head.bias)
     with torch.no_grad():
         network.head.bias[0] = 9
-    tensors = {name: each for name, each in network.state_dict().items() if each.is_floating_point()}
     path = tmp_path_factory.mktemp("reader") / "reader.safetensors"
-    about = json.dumps({"alphabet": "2346789ABCDEFGHIJKLMNOPQRSTUVWXZ", "height": 60})
-    save_tensors(path, packed(tensors, "fp16"), {"network": "captcha-reader", "captcha": about})
+    about = {"alphabet": "2346789ABCDEFGHIJKLMNOPQRSTUVWXZ", "height": 60}
+    save_tensors(path, *described(network, "captcha-reader", captcha=about))
     return path
 
 

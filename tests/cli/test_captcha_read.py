@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from imgtool.nn.captcha_reader import CaptchaReader
-from imgtool.runtime.checkpoints import load_tensors, packed, save_tensors
+from imgtool.runtime.checkpoints import described, load_tensors, save_tensors
 
 
 @pytest.fixture(scope="module")
@@ -15,11 +15,8 @@ def reader(tmp_path_factory):
     torch.manual_seed(0)
     network = CaptchaReader(4, height=24, widths=(4, 4, 4, 4), hidden=4)
     torch.nn.init.normal_(network.head.weight, std=3)
-    tensors = {name: each for name, each in network.state_dict().items() if each.is_floating_point()}
     path = tmp_path_factory.mktemp("reader") / "reader.safetensors"
-    about = json.dumps({"alphabet": "XYZ", "height": 24})
-    metadata = {"network": "captcha-reader", "preprocessing": "none", "captcha": about}
-    save_tensors(path, packed(tensors, "fp16"), metadata)
+    save_tensors(path, *described(network, "captcha-reader", captcha={"alphabet": "XYZ", "height": 24}))
     return path
 
 

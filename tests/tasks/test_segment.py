@@ -10,7 +10,7 @@ from imgtool.imaging.raster import raster_of
 from imgtool.nn.hed import HED
 from imgtool.nn.unet import UNet
 from imgtool.options.segment import SegmentOptions
-from imgtool.runtime.checkpoints import packed, save_tensors
+from imgtool.runtime.checkpoints import halved, save_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import load_segmenter
@@ -349,7 +349,7 @@ def test_all_tensors_are_on_the_networks_device():
 def weights_file(path, network, about, *, called="unet"):
     tensors = {name: each for name, each in network.state_dict().items() if each.is_floating_point()}
     metadata = {"network": called, "preprocessing": "none", "segment": about}
-    save_tensors(path, packed(tensors, "fp16"), metadata)
+    save_tensors(path, halved(tensors), metadata)
     return WeightsFile("model", path, "", called, "none", "test")
 
 
