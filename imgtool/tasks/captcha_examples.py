@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from imgtool.data.captcha_set import CaptchaItem
 from imgtool.data.kept import Kept
+from imgtool.data.order import seen_in
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
 from imgtool.imaging.color import luma
@@ -236,11 +237,8 @@ class Labelled:
 
     def step(self, number: int, size: int, alphabet: str) -> Batch:
         """The next of a random order, moved, turned and scaled a little."""
-        chosen = []
-        for index in range(number * size, (number + 1) * size):
-            order = np.random.default_rng((self.seed, 0, index // len(self))).permutation(len(self))
-            chosen.append(int(order[index % len(self)]))
-        batch = self.at(chosen, alphabet)
+        chosen = seen_in(number, size, len(self), seed=self.seed)
+        batch = self.at([index for index, _ in chosen], alphabet)
         random = np.random.default_rng((self.seed, 1, number))
         return Batch(shaken(batch.image, self.shake, random), batch.texts)
 

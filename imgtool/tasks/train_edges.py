@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from imgtool.data.augment import inside, random_placement, sampled, sampling_grid
 from imgtool.data.boundaries import read_boundaries
 from imgtool.data.edge_pairs import EdgePair
+from imgtool.data.order import seen_in
 from imgtool.errors import WeightsError
 from imgtool.imaging.levels import levels
 from imgtool.imaging.picture import Picture
@@ -135,12 +136,8 @@ class EdgesTrainee(Averaged[HED]):
 
     def batch(self, number: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """The crops of one step: images (N, 3, S, S), consensus and the teacher's maps (N, 1, S, S)."""
-        size, count = self.options.batch, len(self.pairs)
-        crops = []
-        for index in range(number * size, (number + 1) * size):
-            order = np.random.default_rng((self.options.seed, 0, index // count)).permutation(count)
-            random = np.random.default_rng((self.options.seed, 1, index))
-            crops.append(self._crop(self.pairs[order[index % count]], random))
+        seen = seen_in(number, self.options.batch, len(self.pairs), seed=self.options.seed)
+        crops = [self._crop(self.pairs[index], random) for index, random in seen]
         images, consensus, imitated = zip(*crops, strict=True)
         device = self.device.torch
         maps = torch.cat(imitated).to(device) if self.teacher else None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from imgtool.data.augment import cut, elastic, random_placement, sampled, sampling_grid
+from imgtool.data.order import seen_in
 from imgtool.imaging.picture import Picture
 from imgtool.losses.masks import weighted_cross_entropy
 from imgtool.nn.unet import UNet
@@ -64,12 +65,8 @@ class SegmentTrainee(Averaged[UNet]):
 
     def batch(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
         """The crops of one step: images (N, C, S + halo, S + halo), classes and border weights (N, S, S)."""
-        size, count = self.options.batch, len(self.examples)
-        crops = []
-        for index in range(number * size, (number + 1) * size):
-            order = np.random.default_rng((self.options.seed, 0, index // count)).permutation(count)
-            random = np.random.default_rng((self.options.seed, 1, index))
-            crops.append(self._crop(self.examples[int(order[index % count])], random))
+        seen = seen_in(number, self.options.batch, len(self.examples), seed=self.options.seed)
+        crops = [self._crop(self.examples[index], random) for index, random in seen]
         images, classes, borders = (
             torch.cat(part).to(self.device.torch) for part in zip(*crops, strict=True)
         )

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from imgtool.data.order import seen_in
 from imgtool.data.picture_set import Pixels
 from imgtool.imaging.grid import grid
 from imgtool.imaging.picture import Picture
@@ -83,14 +84,10 @@ class StyleTrainee(Averaged[StyleNet]):
 
     def batch(self, number: int) -> Pixels:
         """The crops of one step, (B, crop, crop, 3), some mirrored."""
-        size, count = self.options.batch, len(self.photos)
-        crops = []
-        for index in range(number * size, (number + 1) * size):
-            order = np.random.default_rng((self.options.seed, 0, index // count)).permutation(count)
-            random = np.random.default_rng((self.options.seed, 1, index))
-            top, left = random.integers(0, self.options.photo_size - self.options.crop + 1, 2)
-            photo = self.photos[order[index % count]]
-            crop = photo[top : top + self.options.crop, left : left + self.options.crop]
+        options, crops = self.options, []
+        for index, random in seen_in(number, options.batch, len(self.photos), seed=options.seed):
+            top, left = random.integers(0, options.photo_size - options.crop + 1, 2)
+            crop = self.photos[index, top : top + options.crop, left : left + options.crop]
             crops.append(crop[:, ::-1] if random.random() < 0.5 else crop)
         return np.stack(crops)
 
