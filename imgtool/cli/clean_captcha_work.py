@@ -13,8 +13,8 @@ from imgtool import __version__
 from imgtool.cli import training
 from imgtool.cli.captcha_sources import LABELLED
 from imgtool.cli.console import console
-from imgtool.cli.run_options import MACHINE
 from imgtool.cli.train_captcha_work import TRAINING, lasting
+from imgtool.cli.training_options import MACHINE
 from imgtool.data.captcha_set import read_captcha_set
 from imgtool.errors import DataError
 from imgtool.files import atomic_write, printable

@@ -1,13 +1,12 @@
 """`imgtool train-captcha`: captchas in, a reader of them or a list of doubtful labels out."""
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from imgtool.cli import params, run_options
+from imgtool.cli import params, training_options
 from imgtool.cli.captcha_sources import LABELLED, places_of
 from imgtool.options.captcha_reader import (
     CLEANING_STEPS,
@@ -31,7 +30,7 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 
 @click.command("train-captcha", short_help="Train a reader of captchas, or find wrong labels.")
 @click.argument("sources", nargs=-1, metavar="DATA|STYLE.toml|LEVEL…", type=click.Path())
-@run_options.place
+@training_options.place
 @click.option(
     "--start",
     metavar="|".join((RANDOM, *READER_WEIGHTS)) + "|RUN|FILE",
@@ -40,7 +39,7 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
     f"[default: {READER_WEIGHTS[0]} for DATA, {RANDOM} for what is drawn]",
 )
 @knob("--steps", type=int, help="Steps in all.")
-@run_options.time
+@training_options.time
 @knob("--batch", type=int, help="Captchas in a step.")
 @knob("--height", type=int, help="Pixels that captchas are scaled to, of a new network.")
 @knob("--hidden", type=int, help="Units of the recurrent layers in each direction, of a new network.")
@@ -68,7 +67,7 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 @params.knob(
     CLEANING, "--margin", type=float, help="With --clean: nats by which a reading must beat the label."
 )
-@run_options.pace(500)
+@training_options.pace(500)
 @params.compute_with(threads=1)  # the network is too small to share, and drawing has a thread of its own
 @params.talk
 def train_captcha_command(sources: tuple[str, ...], output: Path, resume: bool, **values: Any) -> int:
@@ -92,7 +91,7 @@ def train_captcha_command(sources: tuple[str, ...], output: Path, resume: bool, 
     """
     folds, margin = values.pop("clean"), values.pop("margin")
     if resume:
-        anew = run_options.given_anew(click.get_current_context())
+        anew = training_options.given_anew(click.get_current_context())
         processor.wait_passively()
         from imgtool.cli.clean_captcha_work import go_on
 
@@ -105,7 +104,7 @@ def train_captcha_command(sources: tuple[str, ...], output: Path, resume: bool, 
     if folds is None:
         if margin is not None:
             raise click.UsageError("--margin goes with --clean.")
-        options = options_of(given)
+        options = TrainCaptchaOptions(**training_options.chosen(TrainCaptchaOptions, given))
         processor.wait_passively()
         from imgtool.cli.train_captcha_work import TRAINING
         from imgtool.cli.training import start
@@ -116,17 +115,8 @@ def train_captcha_command(sources: tuple[str, ...], output: Path, resume: bool, 
     cleaning = CleanOptions(folds=folds, **({} if margin is None else {"margin": margin}))
     if values["steps"] is None and values["time"] is None:
         given["steps"] = CLEANING_STEPS
-    options = options_of(given)
+    options = TrainCaptchaOptions(**training_options.chosen(TrainCaptchaOptions, given))
     processor.wait_passively()
     from imgtool.cli.clean_captcha_work import clean_labels
 
     return clean_labels(places, output, options, cleaning, values)
-
-
-def options_of(values: dict[str, Any]) -> TrainCaptchaOptions:
-    """The task's options; a time alone means as many steps as fit."""
-    known = {field.name for field in fields(TrainCaptchaOptions)}
-    given = {name: value for name, value in values.items() if name in known and value is not None}
-    if "time" in given:
-        given.setdefault("steps", None)
-    return TrainCaptchaOptions(**given)

@@ -1,13 +1,12 @@
 """`imgtool train-edges`: a data set in, a run folder out."""
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from imgtool.cli import params, run_options
+from imgtool.cli import params, training_options
 from imgtool.options.edges import EDGE_STARTS, STUDENT, TrainEdgesOptions
 from imgtool.runtime import processor
 
@@ -24,7 +23,7 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 
 @click.command("train-edges", short_help="Train an edge detector on photos and their ground truth.")
 @click.argument("data", type=click.Path(path_type=Path), required=False)
-@run_options.place
+@training_options.place
 @click.option("--student", is_flag=True, help="A narrow network, for speed; imitates a teacher.")
 @knob(
     "--start",
@@ -39,14 +38,14 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 )
 @knob("--teacher-weight", type=float, help="Of imitation against the annotators' edges.")
 @knob("--steps", type=int, help="Steps in all.")
-@run_options.time
+@training_options.time
 @knob("--batch", type=int, help="Crops in a step.")
 @knob("--crop", type=int, help="Pixels of a crop's side.")
 @knob("--learning-rate", type=float, help="At its height.")
 @knob("--freeze", type=int, help="First blocks that stay as they are.")
 @knob("--threshold", type=float, help="Share of annotators above which a pixel is an edge.")
 @knob("--seed", type=int, help="Of the order of crops, their places, and random weights.")
-@run_options.pace(1000)
+@training_options.pace(1000)
 @params.compute
 @params.talk
 def train_edges_command(data: Path | None, output: Path, resume: bool, **values: Any) -> int:
@@ -63,7 +62,7 @@ def train_edges_command(data: Path | None, output: Path, resume: bool, **values:
       imgtool train-edges -o runs/edges --resume
     """
     if resume:
-        anew = run_options.given_anew(click.get_current_context())
+        anew = training_options.given_anew(click.get_current_context())
         processor.wait_passively()
         from imgtool.cli.train_edges_work import TRAINING
         from imgtool.cli.training import go_on
@@ -80,15 +79,8 @@ def train_edges_command(data: Path | None, output: Path, resume: bool, **values:
 
 
 def options_of(values: dict[str, Any]) -> TrainEdgesOptions:
-    """The task's options; a time alone means as many steps as fit."""
-    known = {field.name for field in fields(TrainEdgesOptions)}
-    given = {
-        name: value
-        for name, value in values.items()
-        if name in known and value is not None and value is not False
-    }
-    if given.get("teacher") == NO_TEACHER:
-        given["teacher"] = None
-    if "time" in given:
-        given.setdefault("steps", None)
-    return TrainEdgesOptions(**{**(STUDENT if values["student"] else {}), **given})
+    """The task's options, those of a student if one is asked for."""
+    said = training_options.chosen(TrainEdgesOptions, values)
+    if said.get("teacher") == NO_TEACHER:
+        said["teacher"] = None
+    return TrainEdgesOptions(**{**(STUDENT if values["student"] else {}), **said})

@@ -1,12 +1,11 @@
 """`imgtool train-features`: labelled pictures in, a space of features out in which sets are compared."""
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from imgtool.cli import params, run_options
+from imgtool.cli import params, training_options
 from imgtool.options.features import TrainFeaturesOptions
 from imgtool.options.gan import GAN_FITS
 from imgtool.runtime import processor
@@ -16,7 +15,7 @@ OPTIONS = TrainFeaturesOptions()
 
 @click.command("train-features", short_help="Train features in which sets of pictures are compared.")
 @click.argument("data", type=click.Path(path_type=Path), required=False)
-@run_options.place
+@training_options.place
 @params.knob(OPTIONS, "--size", type=int, help="Side of the pictures, a power of two.")
 @params.knob(
     OPTIONS, "--fit", type=click.Choice(GAN_FITS), help="The middle square, or all with a black border."
@@ -26,9 +25,9 @@ OPTIONS = TrainFeaturesOptions()
 @params.knob(OPTIONS, "--learning-rate", type=float, help="The highest; it rises and falls.")
 @params.knob(OPTIONS, "--batch", type=int, help="Pictures in a step.")
 @params.knob(OPTIONS, "--steps", type=int, help="Steps in all.")
-@run_options.time
+@training_options.time
 @params.knob(OPTIONS, "--seed", type=int, help="Of weights and the order of pictures.")
-@run_options.pace(500)
+@training_options.pace(500)
 @params.compute
 @params.talk
 def train_features_command(data: Path | None, output: Path, resume: bool, **values: Any) -> int:
@@ -47,17 +46,13 @@ def train_features_command(data: Path | None, output: Path, resume: bool, **valu
 
     processor.wait_passively()
     if resume:
-        anew = run_options.given_anew(click.get_current_context())
+        anew = training_options.given_anew(click.get_current_context())
         from imgtool.cli.train_features_work import TRAINING
 
         return go_on(TRAINING, output, anew)
     if data is None:
         raise click.UsageError("DATA is missing: a folder of pictures with a sub-folder for each class.")
-    known = {field.name for field in fields(TrainFeaturesOptions)}
-    given = {name: value for name, value in values.items() if name in known and value is not None}
-    if given.get("time") is not None:
-        given.setdefault("steps", None)
-    options = TrainFeaturesOptions(**given)
+    options = TrainFeaturesOptions(**training_options.chosen(TrainFeaturesOptions, values))
     from imgtool.cli.train_features_work import TRAINING
 
     return start(TRAINING, {"pictures": data}, output, options, values)

@@ -2,13 +2,12 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from imgtool.cli import params, run_options, value_types
+from imgtool.cli import params, training_options, value_types
 from imgtool.options.gan import (
     GAN_ARCHS,
     GAN_AUGMENTS,
@@ -55,7 +54,7 @@ objective = params.together(
 
 @click.command("train-gan", short_help="Train a generator of pictures.")
 @click.argument("data", type=click.Path(path_type=Path), required=False)
-@run_options.place
+@training_options.place
 @click.option(
     "--recipe", type=click.Choice(tuple(GAN_RECIPES)), help="Where defaults come from.  [default: default]"
 )
@@ -66,10 +65,10 @@ objective = params.together(
 @objective
 @knob("--batch", type=int, help="Pictures in a step.")
 @knob("--steps", type=int, help="Steps in all.")
-@run_options.time
+@training_options.time
 @knob("--features", metavar="NAME|RUN|FILE", type=str, help="Where it is scored; as in score images.")
 @knob("--seed", type=int, help="Of weights, latent numbers, and the order of pictures.")
-@run_options.pace(2000)
+@training_options.pace(2000)
 @click.option(
     "--sample-every",
     type=click.IntRange(1),
@@ -105,7 +104,7 @@ def train_gan_command(data: Path | None, output: Path, resume: bool, devices: in
     if devices > 1 and not processes.started():
         return processes.start(devices, sys.argv[1:])
     if resume:
-        anew = run_options.given_anew(click.get_current_context())
+        anew = training_options.given_anew(click.get_current_context())
         processor.wait_passively()
         from imgtool.cli.train_gan_work import TRAINING
         from imgtool.cli.training import go_on
@@ -123,10 +122,6 @@ def train_gan_command(data: Path | None, output: Path, resume: bool, devices: in
 
 def options_of(values: dict[str, Any]) -> TrainGanOptions:
     """The task's options: those of the recipe, but for what is given."""
-    known = {field.name for field in fields(TrainGanOptions)}
-    given = {
-        name: value
-        for name, value in values.items()
-        if name in known and value is not None and value is not False  # 0 is an answer
-    }
-    return TrainGanOptions.of_recipe(given.pop("recipe", None) or "default", **given)
+    said = training_options.chosen(TrainGanOptions, values)
+    # A flag that nobody typed is the recipe's; 0 is an answer.
+    return TrainGanOptions.of_recipe(**{name: value for name, value in said.items() if value is not False})

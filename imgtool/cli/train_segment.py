@@ -1,13 +1,12 @@
 """`imgtool train-segment`: images and masks in, a run folder out."""
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from imgtool.cli import params, run_options, value_types
+from imgtool.cli import params, training_options, value_types
 from imgtool.options.segment import SEGMENT_METRICS, TrainSegmentOptions
 from imgtool.runtime import processor
 
@@ -22,14 +21,14 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 @click.command("train-segment", short_help="Train a U-Net on images and masks.")
 @click.argument("images", type=click.Path(path_type=Path), required=False)
 @click.argument("masks", type=click.Path(path_type=Path), required=False)
-@run_options.place
+@training_options.place
 @click.option(
     "--objects/--classes",
     default=None,
     help="Whether each value of a mask is one object, or a class.  [default: by how many and where]",
 )
 @knob("--steps", type=int, help="Steps in all.")
-@run_options.time
+@training_options.time
 @knob("--width", type=int, help="Channels of the first level; 64 in the paper.")
 @knob("--depth", type=int, help="Poolings.")
 @click.option(
@@ -54,7 +53,7 @@ def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
 @knob("--metric", type=click.Choice(SEGMENT_METRICS), help="By which the best is chosen.")
 @knob("--patience", type=int, help="End after so many scorings without a better one.")
 @knob("--seed", type=int, help="Of the order of crops, their places, and random weights.")
-@run_options.pace(500)
+@training_options.pace(500)
 @params.compute
 @params.talk
 def train_segment_command(
@@ -74,7 +73,7 @@ def train_segment_command(
       imgtool train-segment -o runs/cells --resume
     """
     if resume:
-        anew = run_options.given_anew(click.get_current_context())
+        anew = training_options.given_anew(click.get_current_context())
         processor.wait_passively()
         from imgtool.cli.train_segment_work import TRAINING
         from imgtool.cli.training import go_on
@@ -82,18 +81,9 @@ def train_segment_command(
         return go_on(TRAINING, output, anew)
     if images is None or masks is None:
         raise click.UsageError("IMAGES or MASKS is missing: two folders whose files have the same names.")
-    options = options_of(values)
+    options = TrainSegmentOptions(**training_options.chosen(TrainSegmentOptions, values))
     processor.wait_passively()
     from imgtool.cli.train_segment_work import TRAINING
     from imgtool.cli.training import start
 
     return start(TRAINING, {"images": images, "masks": masks}, output, options, values)
-
-
-def options_of(values: dict[str, Any]) -> TrainSegmentOptions:
-    """The task's options; a time alone means as many steps as fit."""
-    known = {field.name for field in fields(TrainSegmentOptions)}
-    given = {name: value for name, value in values.items() if name in known and value is not None}
-    if "time" in given:
-        given.setdefault("steps", None)
-    return TrainSegmentOptions(**given)

@@ -1,14 +1,13 @@
 """`imgtool train-style`: style pictures and photos in, a run folder with a network that repaints in one pass out."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from imgtool.cli import params, run_options, value_types
+from imgtool.cli import params, training_options, value_types
 from imgtool.cli.sources import require_file
 from imgtool.files import printable
 from imgtool.options.fast_style import TrainStyleOptions
@@ -21,7 +20,7 @@ knob = partial(params.knob, TrainStyleOptions())
 
 @click.command("train-style", short_help="Train a network that repaints photos in one pass.")
 @click.argument("pictures", nargs=-1, metavar="STYLE… PHOTOS", type=click.Path(path_type=Path))
-@run_options.place
+@training_options.place
 @knob(
     "--style-size", type=int, help="Longest side of the style pictures in pixels; larger for larger strokes."
 )
@@ -45,9 +44,9 @@ knob = partial(params.knob, TrainStyleOptions())
 @knob("--learning-rate", type=float, help="At its height.")
 @knob("--average", type=float, help="Decay of the average of the network's weights.")
 @knob("--steps", type=int, help="Steps in all.")
-@run_options.time
+@training_options.time
 @knob("--seed", type=int, help="Of the order of photos, their crops, and random weights.")
-@run_options.pace(500)
+@training_options.pace(500)
 @params.compute
 @params.talk
 def train_style_command(pictures: tuple[Path, ...], output: Path, resume: bool, **values: Any) -> int:
@@ -65,14 +64,14 @@ def train_style_command(pictures: tuple[Path, ...], output: Path, resume: bool, 
       imgtool train-style -o runs/style --resume
     """
     if resume:
-        anew = run_options.given_anew(click.get_current_context())
+        anew = training_options.given_anew(click.get_current_context())
         processor.wait_passively()
         from imgtool.cli.train_style_work import TRAINING
         from imgtool.cli.training import go_on
 
         return go_on(TRAINING, output, anew)
     data = data_of(pictures)
-    options = options_of(values)
+    options = TrainStyleOptions(**training_options.chosen(TrainStyleOptions, values))
     processor.wait_passively()
     from imgtool.cli.train_style_work import TRAINING
     from imgtool.cli.training import start
@@ -97,12 +96,3 @@ def data_of(pictures: Sequence[Path]) -> dict[str, Path]:
             raise click.UsageError(f"style {printable(style)} has {taken}; give its file another.")
         data[style.stem] = style
     return data
-
-
-def options_of(values: dict[str, Any]) -> TrainStyleOptions:
-    """The task's options; a time alone means as many steps as fit."""
-    known = {field.name for field in fields(TrainStyleOptions)}
-    given = {name: value for name, value in values.items() if name in known and value is not None}
-    if "time" in given:
-        given.setdefault("steps", None)
-    return TrainStyleOptions(**given)

@@ -14,7 +14,7 @@ import click
 from imgtool import __version__
 from imgtool.cli.console import console
 from imgtool.cli.recipes import versions
-from imgtool.cli.run_options import LATER, MACHINE
+from imgtool.cli.training_options import LATER, MACHINE
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
 from imgtool.runtime import processes, processor

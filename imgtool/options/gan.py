@@ -91,10 +91,8 @@ class TrainGanOptions:
 
     @classmethod
     def of_recipe(cls, recipe: str = "default", **given: Any) -> Self:
-        """The options of a named recipe, but for those that are given; a time alone means as many steps as fit."""
+        """The options of a named recipe, but for those that are given."""
         choice("recipe", recipe, GAN_RECIPES)
-        if given.get("time") is not None:
-            given.setdefault("steps", None)
         return cls(**{"recipe": recipe, **GAN_RECIPES[recipe], **given})
 
 

@@ -1,6 +1,7 @@
 """The options that all training commands share, and what may be given anew to a run that goes on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,8 @@ import click
 
 from imgtool.cli import params, value_types
 
-MACHINE = (
-    "device",
-    "precision",
-    "threads",
-    "score_every",
-    "sample_every",
-    "save_every",
-)  # how a run is worked on
+# How a run is worked on.
+MACHINE = ("device", "precision", "threads", "score_every", "sample_every", "save_every")
 LATER = ("steps", "time")  # when it ends
 ANEW = (*LATER, *MACHINE, "resume", "output", "devices")
 
@@ -60,6 +55,20 @@ def pace(score_every: int) -> Callable[[params.F], params.F]:
             help="Time between two checkpoints.",
         ),
     )
+
+
+def chosen(options: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said about the fields of a task's options; a time alone means as many steps as fit.
+
+    Args:
+        options: their class.
+        values: the command's, by parameter name; None for what nobody said.
+    """
+    names = [field.name for field in fields(options)]
+    said = {name: values[name] for name in names if values.get(name) is not None}
+    if "time" in said:
+        said.setdefault("steps", None)
+    return said
 
 
 def given_anew(ctx: click.Context) -> dict[str, Any]:
