@@ -13,7 +13,6 @@ from imgtool.cli.console import console
 from imgtool.cli.scoring import (
     WORST,
     alone,
-    files_by_name,
     png,
     processes,
     read_all,
@@ -23,6 +22,7 @@ from imgtool.cli.scoring import (
 )
 from imgtool.cli.sources import READABLE
 from imgtool.data.boundaries import find_truth, read_boundaries
+from imgtool.data.named_files import files_by_name
 from imgtool.errors import DataError
 from imgtool.files import printable
 from imgtool.imaging.io import read_picture

@@ -15,7 +15,6 @@ from imgtool.cli.mask_scores import Told, told_borders, told_classes, told_objec
 from imgtool.cli.scoring import (
     WORST,
     alone,
-    files_by_name,
     png,
     processes,
     read_all,
@@ -24,7 +23,8 @@ from imgtool.cli.scoring import (
     write_report,
 )
 from imgtool.data.coding import Coding, coding_of
-from imgtool.data.mask_pairs import LOSSY, SUFFIXES, MaskPair
+from imgtool.data.mask_pairs import LOSSY, MaskPair
+from imgtool.data.named_files import files_by_name
 from imgtool.data.predicted_masks import (
     USEFUL,
     Contents,
@@ -40,6 +40,7 @@ from imgtool.data.predicted_masks import (
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
 from imgtool.imaging.report import Block, Heading, Paragraph, Pictures, Table
+from imgtool.imaging.suffixes import RASTERS
 from imgtool.runtime.processor import cores
 from imgtool.tasks.score_masks import (
     judged_classes,
@@ -49,7 +50,6 @@ from imgtool.tasks.score_masks import (
     score_objects,
 )
 
-ENDS = tuple(suffix[1:] for suffix in SUFFIXES)
 ABOUT: Mapping[Subject, str] = {
     "borders": "At the best threshold for V-Rand. Black and white: right, white for {low}. Orange: {low} that was "
     "taken for {high}. Blue: {high} that was taken for {low}.",
@@ -130,8 +130,8 @@ def find_candidates(predicted: Path, truth: Path) -> list[Candidates]:
     if truth.is_file():
         kind = "probability" if kind_of(predicted.stem) == "probability" else ""
         return [Candidates(truth, {kind: predicted})]
-    made, faults = files_by_name(predicted, ENDS, "masks")
-    drawn, more = files_by_name(truth, ENDS, "ground truth")
+    made, faults = files_by_name(predicted, RASTERS, "masks")
+    drawn, more = files_by_name(truth, RASTERS, "ground truth")
     for files, folder, what in ((made, predicted, "masks or probabilities"), (drawn, truth, "ground truth")):
         if not files:
             raise DataError(f"{printable(folder)} holds no picture, expected {what}")

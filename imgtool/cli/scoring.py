@@ -39,31 +39,6 @@ Pair = TypeVar("Pair", bound=Named)
 Found = TypeVar("Found")
 
 
-def files_by_name(folder: Path, suffixes: Collection[str], what: str) -> tuple[dict[str, Path], list[str]]:
-    """The files of a folder by stem, and the faults of those that share one.
-
-    Args:
-        folder: hidden files in it are passed over.
-        suffixes: in small letters, without their dot.
-        what: they are, in the plural.
-    Raises:
-        DataError: the folder cannot be read.
-    """
-    found: dict[str, Path] = {}
-    faults = []
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DataError(f"{printable(folder)}: {reason}, expected a folder of {what}") from error
-    for path in paths:
-        if path.suffix[1:].lower() in suffixes and not path.name.startswith("."):
-            if path.stem in found:
-                faults.append(f"{printable(path)} and {printable(found[path.stem])} are {what} of one name")
-            found[path.stem] = path
-    return found, faults
-
-
 def alone(here: Mapping[str, Path], there: Collection[str], what: str, where: Path) -> list[str]:
     """The faults of files whose name is not among the others'."""
     return [

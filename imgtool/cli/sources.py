@@ -13,14 +13,11 @@ import click
 
 from imgtool.errors import BadImage
 from imgtool.files import printable
+from imgtool.imaging import suffixes
 
 STREAM = "-"
 HERE = PurePath()
-# What a folder is searched for: what `imaging.decode` reads; here because imaging takes long to load.
-READABLE = (
-    *("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif", "ppm", "pgm", "pbm", "pnm"),
-    *("avif", "heic", "heif"),
-)
+READABLE = suffixes.READABLE  # what a folder is searched for
 
 
 @dataclass(frozen=True)

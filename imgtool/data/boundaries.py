@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imgtool.data.named_files import listed
 from imgtool.errors import BadImage, DataError
 from imgtool.files import printable
 from imgtool.imaging.io import read_picture
 from imgtool.imaging.picture import to_8_bits
+from imgtool.imaging.suffixes import READABLE
 
-SUFFIXES = (".mat", ".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".webp")
+SUFFIXES = ("mat", *READABLE)
 MAX_MAT_BYTES = 64 << 20  # a file of BSDS500 has less than one megabyte
 
 
@@ -23,13 +25,8 @@ def find_truth(folder: Path) -> dict[str, Path]:
     Raises:
         DataError: the folder cannot be read, or holds none.
     """
-    try:
-        files = [file for file in folder.iterdir() if not file.name.startswith(".")]
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DataError(f"{printable(folder)}: {reason}, expected a folder of ground truth") from error
-    ranked = sorted(files, key=lambda file: (file.suffix.lower() == ".mat", file))
-    found = {file.stem: file for file in ranked if file.suffix.lower() in SUFFIXES}
+    files = listed(folder, SUFFIXES, "ground truth")
+    found = {file.stem: file for file in sorted(files, key=lambda file: file.suffix.lower() == ".mat")}
     if not found:
         raise DataError(f"{printable(folder)} holds no ground truth, expected .mat or .png files")
     return found

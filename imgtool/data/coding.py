@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from imgtool.data.mask_pairs import COLOR, LOSSY, MaskPair, numbered, read_samples, values_of
 from imgtool.errors import DataError
 from imgtool.files import printable
-from imgtool.imaging.raster_files import ARRAYS
 
 MAX_CLASSES = 32
 LOOKED_AT = 3  # masks, to tell numbers of objects from greys
@@ -181,9 +180,7 @@ def _number_objects(values: Mapping[MaskPair, NDArray[np.int64]], train: Sequenc
         count += len(values[pair]) - 1
         whole += _whole_objects(values_of(samples, pair.mask))
         deep &= (
-            samples.dtype.kind in "ui"
-            and samples.dtype.itemsize > 1
-            and pair.mask.suffix.lower() not in ARRAYS
+            samples.dtype.kind in "ui" and samples.dtype.itemsize > 1 and pair.mask.suffix.lower() != ".npy"
         )
     return whole >= WHOLE * count and (deep or _are_counted([values[pair] for pair in filled]))
 

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from imgtool.data.boundaries import find_truth, read_consensus
 from imgtool.data.kept import Kept
+from imgtool.data.named_files import only_by_name, require_partners
 from imgtool.errors import BadImage, DataError
 from imgtool.files import printable
 from imgtool.imaging.io import read_picture
 from imgtool.imaging.picture import to_8_bits
+from imgtool.imaging.suffixes import READABLE
 
 IMAGES, TRUTH = "images", "groundTruth"
-PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm")
 KEPT_BYTES = 1 << 30  # of pairs that stay in memory; all of BSDS500 takes 0.3 GB
 
 
@@ -69,38 +70,11 @@ def find_edge_pairs(folder: Path, part: str) -> list[EdgePair]:
     Raises:
         DataError: a folder that is not there, a file without its partner, a pair that cannot be read.
     """
-    photos = _photos(folder / IMAGES / part)
+    photos = only_by_name(folder / IMAGES / part, READABLE, "photos")
     truth = find_truth(folder / TRUTH / part)
-    _require_partners(photos, truth, "ground truth")
-    _require_partners(truth, photos, "photo")
+    require_partners(photos, truth, "ground truth")
+    require_partners(truth, photos, "photo")
     pairs = [EdgePair(photos[name], truth[name]) for name in sorted(photos)]
     for pair in pairs:
         pair.read()
     return pairs
-
-
-def _require_partners(files: dict[str, Path], others: dict[str, Path], what: str) -> None:
-    alone = sorted(files.keys() - others.keys())
-    if alone:
-        more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
-        raise DataError(f"{printable(files[alone[0]])} has no {what} of the same name{more}")
-
-
-def _photos(folder: Path) -> dict[str, Path]:
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DataError(f"{printable(folder)}: {reason}, expected a folder of photos") from error
-    found: dict[str, Path] = {}
-    for path in paths:
-        if path.name.startswith(".") or path.suffix.lower() not in PHOTOS:
-            continue
-        if path.stem in found:
-            raise DataError(
-                f"{printable(path)} and {printable(found[path.stem])} have one name for two photos"
-            )
-        found[path.stem] = path
-    if not found:
-        raise DataError(f"{printable(folder)} holds no photo")
-    return found

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imgtool.data.named_files import only_by_name, require_partners
 from imgtool.errors import BadImage, DataError
 from imgtool.files import printable
 from imgtool.imaging.io import MAX_PIXELS
-from imgtool.imaging.raster_files import ARRAYS, TIFFS, open_raster
+from imgtool.imaging.raster_files import open_raster
+from imgtool.imaging.suffixes import RASTERS
 
 LOSSY = (".jpg", ".jpeg", ".webp")
-SUFFIXES = (".png", ".bmp", ".ppm", *LOSSY, *TIFFS, *ARRAYS)
 MASK_ENDINGS = ("", "_mask", "_label", "_labels")  # after the image's name
 COLOR = 1 << 32  # plus 0xRRGGBB: the value of a pixel that is no grey, apart from all numbers of objects
 
@@ -111,46 +112,20 @@ def find_mask_pairs(images: Path, masks: Path) -> list[MaskPair]:
     Raises:
         DataError: a folder that is not there, a file without its partner, or that is its own partner.
     """
-    photos, truths = _files(images, "images"), _files(masks, "masks")
+    photos, truths = only_by_name(images, RASTERS, "images"), only_by_name(masks, RASTERS, "masks")
     if images.samefile(masks):
         raise DataError(f"{printable(images)} is given for images and for masks, expected a folder of each")
-    pairs, used = [], set()
-    for name, path in sorted(photos.items()):
-        ending = next((ending for ending in MASK_ENDINGS if name + ending in truths), None)
-        if ending is None:
-            missing = [name for name in photos if not any(name + end in truths for end in MASK_ENDINGS)]
-            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise DataError(f"{printable(path)} has no mask of the same name in {printable(masks)}{more}")
-        used.add(name + ending)
-        pairs.append(MaskPair(path, truths[name + ending]))
-    alone = sorted(truths.keys() - used)
-    if alone:
-        more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
-        raise DataError(f"{printable(truths[alone[0]])} has no image of the same name{more}")
+    # The last entry counts: the mask that is called as its image goes before others.
+    partners = {
+        name: name + ending for name in photos for ending in reversed(MASK_ENDINGS) if name + ending in truths
+    }
+    require_partners(photos, partners.keys(), "mask")
+    require_partners(truths, partners.values(), "image")
+    pairs = [MaskPair(photos[name], truths[partners[name]]) for name in sorted(photos)]
     for pair in pairs:
         if pair.image.exists() and pair.mask.exists() and pair.image.samefile(pair.mask):
             raise DataError(f"{printable(pair.image)} and its mask {printable(pair.mask)} are one file")
     return pairs
-
-
-def _files(folder: Path, what: str) -> dict[str, Path]:
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DataError(f"{printable(folder)}: {reason}, expected a folder of {what}") from error
-    found: dict[str, Path] = {}
-    for path in paths:
-        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
-            continue
-        if path.stem in found:
-            raise DataError(
-                f"{printable(path)} and {printable(found[path.stem])} have one name for two {what}"
-            )
-        found[path.stem] = path
-    if not found:
-        raise DataError(f"{printable(folder)} holds no {what}")
-    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ from typing import IO, BinaryIO, TypeAlias, cast
 
 from imgtool.imaging.io import read_picture
 from imgtool.imaging.picture import Picture
+from imgtool.imaging.suffixes import READABLE
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".avif")
 MAC_EXTRAS = "__MACOSX"  # what macOS adds to its zips: no pictures, though named like them
 
 Parts: TypeAlias = tuple[str, ...]
@@ -74,7 +74,7 @@ def _entries(found: Iterable[tuple[str, Parts, Read]], *, top: int) -> Iterator[
 
 def _is_picture(place: Parts) -> bool:
     hidden = any(part.startswith(".") or part == MAC_EXTRAS for part in place)
-    return not hidden and PurePosixPath(place[-1]).suffix.lower() in SUFFIXES if place else False
+    return not hidden and PurePosixPath(place[-1]).suffix[1:].lower() in READABLE if place else False
 
 
 def _in_folder(folder: Path) -> Iterator[tuple[str, Parts, Read]]:

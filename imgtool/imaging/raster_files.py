@@ -24,7 +24,6 @@ from imgtool.imaging.strips import PNG_SIGN
 MAX_CHANNELS, FEW_CHANNELS = 64, 5
 CHANNELS_LAST = "np.moveaxis(array, 0, -1), if its channels come first"
 TIFF_SIGNS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of BigTIFF
-ARRAYS, TIFFS = (".npy",), (".tif", ".tiff", ".btf")
 
 
 def open_raster(path: str | os.PathLike[str], *, name: str | None = None, max_pixels: int) -> Raster:

@@ -3,28 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from imgtool.cli.scoring import alone, files_by_name, processes, read_all, refuse, require_same_size
+from imgtool.cli.scoring import alone, processes, read_all, refuse, require_same_size
 from imgtool.errors import DataError
 
 
 @dataclass(frozen=True)
 class Item:
     name: str
-
-
-def test_files_go_by_stem_and_hidden_ones_by_nothing(folder):
-    for name in ("a.png", "b.TIF", "notes.txt", ".c.png"):
-        (folder / name).touch()
-    found, faults = files_by_name(folder, ("png", "tif"), "masks")
-    assert ({name: path.name for name, path in found.items()}, faults) == ({"a": "a.png", "b": "b.TIF"}, [])
-    (folder / "a.tif").touch()
-    _, (fault,) = files_by_name(folder, ("png", "tif"), "masks")
-    assert fault.endswith("are masks of one name") and "a.png" in fault and "a.tif" in fault
-
-
-def test_a_folder_that_is_not_there_is_named(folder):
-    with pytest.raises(DataError, match="nowhere: no such file or directory, expected a folder of masks"):
-        files_by_name(folder / "nowhere", ("png",), "masks")
 
 
 def test_who_is_alone_is_told_in_order(folder):

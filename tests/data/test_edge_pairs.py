@@ -59,9 +59,17 @@ def test_a_photo_that_cannot_be_read_is_named(data):
         find_edge_pairs(data, "train")
 
 
+def test_photos_and_truth_may_be_of_any_format(data):
+    for folder, suffix in (("images", "avif"), ("groundTruth", "gif")):
+        path = data / folder / "train/a.png"
+        Image.open(path).save(path.with_suffix(f".{suffix}"))
+        path.unlink()
+    assert [pair.photo.suffix for pair in find_edge_pairs(data, "train")] == [".avif", ".png"]
+
+
 def test_two_photos_of_one_name_are_refused(data):
     Image.new("RGB", (8, 6)).save(data / "images/train/a.jpg")
-    with pytest.raises(DataError, match="two photos"):
+    with pytest.raises(DataError, match="are photos of one name"):
         find_edge_pairs(data, "train")
 
 

@@ -39,7 +39,8 @@ def test_endings_of_masks(data, ending):
 def test_partners_may_be_of_another_kind_of_file(data):
     replace_mask(data, "b", np.eye(6, 8, dtype=np.uint16), suffix="tif")
     replace_mask(data, "c", np.eye(6, 8), suffix="npy")
-    assert [pair.mask.suffix for pair in pairs_of(data)] == [".png", ".tif", ".npy"]
+    replace_mask(data, "a", np.eye(6, 8, dtype=np.uint8), suffix="gif")
+    assert [pair.mask.suffix for pair in pairs_of(data)] == [".gif", ".tif", ".npy"]
     assert pairs_of(data)[2].values().sum() == 6
     (data / "masks/.hidden.png").touch()
     (data / "masks/notes.txt").touch()
@@ -64,7 +65,7 @@ def test_a_file_without_its_partner_is_named(data, missing, words):
 
 def test_two_files_of_one_name_are_refused(data):
     Image.new("L", (8, 6)).save(data / "masks/a.bmp")
-    with pytest.raises(DataError, match="one name for two masks"):
+    with pytest.raises(DataError, match="are masks of one name"):
         pairs_of(data)
 
 
