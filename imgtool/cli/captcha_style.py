@@ -1,6 +1,5 @@
 """Styles of captchas in files: TOML that people write, and the manifest of a set."""
 
-import difflib
 import json
 import tomllib
 import unicodedata
@@ -11,6 +10,7 @@ from typing import Any
 
 import click
 
+from imgtool.cli import settings
 from imgtool.cli.console import console
 from imgtool.cli.sources import is_file
 from imgtool.errors import OptionError, OutputError
@@ -71,9 +71,8 @@ def _typed(found: Mapping[str, Any], shown: str, context: click.Context) -> dict
             continue
         name = key.replace("-", "_")
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            guess = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-            raise OptionError("config", f"{shown}: no option is called {printable(key)}; {guess}")
+            cure = settings.guess(name, known) or f" Choose from {', '.join(known)}."
+            raise OptionError("config", f"{shown}: no option is called {printable(key)}.{cure}")
         if name == "fonts":
             if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
                 raise OptionError("config", f"{shown}: {key} must be a list of strings")

@@ -3,12 +3,14 @@
 import torch
 from torch import Tensor
 
-# ITU-R BT.601: luma from gamma-coded RGB; the difference to it is what "colour" means here.
-LUMA = (0.299, 0.587, 0.114)
+from imgtool.imaging.picture import LUMA
 
 
 def luma(image: Tensor) -> Tensor:
-    """(N, 3, H, W) gamma-coded sRGB -> (N, 1, H, W), both in [0, 1]."""
+    """(N, 3, H, W) gamma-coded sRGB -> (N, 1, H, W), both in [0, 1].
+
+    The difference to it is what "colour" means here.
+    """
     return torch.einsum("nchw,c->nhw", image, image.new_tensor(LUMA)).unsqueeze(1)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from imgtool.errors import OutputError
-from imgtool.imaging.picture import Picture, Samples, to_8_bits
+from imgtool.imaging.picture import Picture, Samples, laid_on_white, to_8_bits
 from imgtool.imaging.recipes import KEY, to_xmp
 from imgtool.imaging.strips import Layout, PngWriter
 
@@ -108,7 +108,7 @@ def encode(picture: Picture, name: str, recipe: str | None = None) -> tuple[byte
     if picture.alpha is not None and not fmt.alpha:
         if picture.alpha.min() < np.iinfo(picture.alpha.dtype).max:
             notes += (f"{fmt.pillow} has no transparency: laid on white",)
-        picture = replace(picture, pixels=on_white(picture.pixels, picture.alpha), alpha=None)
+        picture = replace(picture, pixels=laid_on_white(picture.pixels, picture.alpha), alpha=None)
     if picture.pixels.dtype == np.uint16:
         return (_png_16 if fmt.pillow == "PNG" else _ppm_16)(picture, recipe), notes
     if fmt.pillow == "GIF":
@@ -124,14 +124,6 @@ def encode(picture: Picture, name: str, recipe: str | None = None) -> tuple[byte
     except (OSError, ValueError, MemoryError) as error:
         raise OutputError(f"cannot write it as {fmt.pillow}: {error}", hint="write a .png") from error
     return buffer.getvalue(), notes
-
-
-def on_white(pixels: Samples, alpha: Samples) -> Samples:
-    """Pixels (H, W, 3) laid on white by their alpha (H, W), as a browser shows them."""
-    full = int(np.iinfo(pixels.dtype).max)
-    weight = alpha[..., None].astype(np.uint32)
-    mixed = (pixels * weight + full * (full - weight) + full // 2) // full
-    return mixed.astype(pixels.dtype)
 
 
 def _reduced(picture: Picture, alpha: Samples | None) -> Picture:

@@ -31,7 +31,7 @@ GOLDEN = 0.618033988749895  # turns of the hue from one colour to the next: no t
 
 
 def palette(count: int) -> NDArray[np.uint8]:
-    """Colours of `count` classes or objects, (count, 3): black, a teal, and hues far from each other."""
+    """Colours of `count` classes or objects, (count, 3): black, an amber, and hues far from each other."""
     colors = [(0, 0, 0), FIRST]
     for index in range(2, count):
         hue = (HUE + GOLDEN * (index - 1)) % 1

@@ -78,11 +78,15 @@ def to_16_bits(samples: NDArray[Any]) -> NDArray[np.uint16]:
     return samples if samples.dtype == np.uint16 else samples.astype(np.uint16) * np.uint16(257)
 
 
+def laid_on_white(pixels: Samples, alpha: Samples) -> Samples:
+    """Pixels (H, W, 3) laid on white by their alpha (H, W), as a browser shows them."""
+    full = int(np.iinfo(pixels.dtype).max)
+    weight = alpha[..., None].astype(np.uint32)
+    mixed = (pixels * weight + full * (full - weight) + full // 2) // full
+    return mixed.astype(pixels.dtype)
+
+
 def on_white(picture: Picture) -> NDArray[np.uint8]:
     """A picture in 8 bits, (H, W, 3), with what is transparent laid on white."""
     pixels = to_8_bits(picture.pixels)
-    if picture.alpha is None:
-        return pixels
-    share = to_8_bits(picture.alpha)[..., None].astype(np.float32) / 255
-    laid: NDArray[np.uint8] = np.rint(pixels * share + 255 * (1 - share)).astype(np.uint8)
-    return laid
+    return pixels if picture.alpha is None else laid_on_white(pixels, to_8_bits(picture.alpha))

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from imgtool.imaging.strips import COLOR_TYPES, PNG_SIGN, png_chunk
+
 try:
     import isal
     from isal import isal_zlib  # of the extra "captcha"
@@ -18,8 +20,6 @@ except ImportError:
 
 Pixels = NDArray[np.uint8]
 QUALITY = {"jpg": cv2.IMWRITE_JPEG_QUALITY, "webp": cv2.IMWRITE_WEBP_QUALITY}
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-GREY, RGB = 0, 2  # types of colour
 # On what the bytes of a PNG depend besides its pixels.
 DEFLATE = f"isal {isal.__version__}" if isal_zlib else f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
 SUB = 1  # filter: each sample less the one to its left
@@ -42,13 +42,9 @@ def encoded(pixels: Pixels, format: str, *, quality: int = 90) -> bytes:
 
 def _png(pixels: Pixels) -> bytes:
     height, width = pixels.shape[:2]
-    size = struct.pack(">2I5B", width, height, 8, RGB if pixels.ndim == 3 else GREY, 0, 0, 0)
+    size = struct.pack(">2I5B", width, height, 8, COLOR_TYPES[3 if pixels.ndim == 3 else 1], 0, 0, 0)
     parts = ((b"IHDR", size), (b"IDAT", _deflated(_filtered(pixels))), (b"IEND", b""))
-    return SIGNATURE + b"".join(_chunk(kind, data) for kind, data in parts)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+    return PNG_SIGN + b"".join(png_chunk(kind, data) for kind, data in parts)
 
 
 def _filtered(pixels: Pixels) -> Pixels:

@@ -121,7 +121,7 @@ class PngWriter:
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
     """A chunk of a PNG: its length, kind, data and checksum."""
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
 class _TiffWriter:

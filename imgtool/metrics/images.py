@@ -10,7 +10,6 @@ from torch import Tensor
 NEIGHBOURS = 5
 CHUNK = 1000  # rows of distances at once
 ROUNDS = 20  # of the bootstrap
-FLOAT_FLOOR = 1e-12
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ LAYERS = (
 )
 POOLED = (1, 2)  # layers after which the side is halved
 SIDE = 64  # pixels that a picture is scaled to
-FEATURES = 256
 
 
 class AlexNet(nn.Module):

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from imgtool.imaging.color import luma
-from imgtool.imaging.encode import on_white
-from imgtool.imaging.picture import Picture
+from imgtool.imaging.picture import Picture, laid_on_white
 from imgtool.imaging.tensors import resize, to_image
 from imgtool.losses.ctc import text_losses
 from imgtool.nn.captcha_reader import FRAME, CaptchaReader
@@ -108,7 +107,7 @@ def seen(picture: Picture, height: int) -> Tensor:
     Raises:
         ValueError: it is far wider than a line of text.
     """
-    pixels = picture.pixels if picture.alpha is None else on_white(picture.pixels, picture.alpha)
+    pixels = picture.pixels if picture.alpha is None else laid_on_white(picture.pixels, picture.alpha)
     rows, columns = pixels.shape[:2]
     if columns > WIDEST * rows:
         raise ValueError(f"{columns}x{rows} pixels are no line of text")

@@ -309,7 +309,7 @@ def test_texts_come_from_the_strongest_place_that_names_any(captchas, imgtool, f
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lins = 3", "no option is called lins; did you mean lines?"),
+        ("lins = 3", "no option is called lins. Did you mean 'lines'?"),
         ('words = ["A"]', "no option is called words"),
         ('lines = "many"', "lines: 'many' is not a valid integer"),
         ("wave = [0.1]\nsize = 3", "size: 3 is no size"),

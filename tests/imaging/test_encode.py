@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from imgtool.errors import OutputError
-from imgtool.imaging.encode import FORMATS, encode, on_white
+from imgtool.imaging.encode import FORMATS, encode
 from imgtool.imaging.io import Picture, read_picture
 from imgtool.imaging.picture import to_8_bits
 
@@ -110,15 +110,6 @@ def test_no_transparency_is_laid_on_white(name: str) -> None:
     assert pixels[:, :24].min() >= 250
     assert np.abs(pixels[:, 40:] - SMOOTH[:, 40:]).max() <= (12 if name == "jpg" else 0)
     assert encode(Picture(SMOOTH, np.full_like(alpha, 255)), name)[1] == ()
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_on_white(dtype: type) -> None:
-    full = np.iinfo(dtype).max
-    pixels = RANDOM.integers(0, full + 1, (9, 9, 3)).astype(dtype)
-    alpha = RANDOM.integers(0, full + 1, (9, 9)).astype(dtype)
-    weight = alpha[..., None] / full
-    np.testing.assert_allclose(on_white(pixels, alpha), pixels * weight + full * (1 - weight), atol=0.5001)
 
 
 def test_to_8_bits_takes_the_nearest() -> None:
