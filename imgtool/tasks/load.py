@@ -1,7 +1,8 @@
 """Networks by name, with their weights, on a device: where nn and runtime meet."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -37,26 +38,48 @@ def load_described(
     Raises:
         WeightsError: the weights are of another network, or do not fit what they claim.
     """
-    if weights.network != kind:
-        found = weights.network or "an unknown network"
-        raise WeightsError(f"{weights.name} holds {found}, expected a run or weights of {kind}")
-    try:
+    require_network(weights, kind)
+    with _faults_told(weights, kind):
         about = json.loads(load_metadata(weights).get(kind, "{}"))
         with torch.device("meta"):  # whatever it claims takes no memory yet
             claimed = build(about)
-    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise WeightsError(f"{weights.name} is no {kind}: {reason}") from error
-    tensors = load_tensors(weights)
-    counts = {
-        name: torch.zeros((), dtype=each.dtype)
-        for name, each in claimed.state_dict().items()
-        if not each.is_floating_point()
-    }
-    require_fit(claimed, {**counts, **tensors}, name=weights.name)
+    tensors = {**_counts(claimed), **load_tensors(weights)}
+    require_fit(claimed, tensors, name=weights.name)
     network = build(about)
-    load_into(network, {**counts, **tensors}, name=weights.name)
+    load_into(network, tensors, name=weights.name)
     return network.requires_grad_(False).eval(), about
+
+
+def require_network(weights: WeightsFile, *known: str) -> None:
+    """Refuse weights of any other network.
+
+    Raises:
+        WeightsError: says which one they are of.
+    """
+    if weights.network not in known:
+        found = weights.network or "an unknown network"
+        expected = " or ".join(known)
+        raise WeightsError(f"{weights.name} holds {found}, expected {expected}", hint="imgtool weights list")
+
+
+@contextmanager
+def _faults_told(weights: WeightsFile, what: str) -> Iterator[None]:
+    """Tell in one line why a network cannot be what its file claims, which a stranger may have written.
+
+    Raises:
+        WeightsError: it cannot.
+    """
+    try:
+        yield
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+        raise WeightsError(f"{weights.name} is no {what}: {reason}") from error
+
+
+def _counts(network: nn.Module) -> dict[str, Tensor]:
+    """What a network counts, such as batches, and files leave out: all 0."""
+    state = network.state_dict().items()
+    return {name: torch.zeros((), dtype=each.dtype) for name, each in state if not each.is_floating_point()}
 
 
 def activations_name(weights: WeightsFile) -> str | None:
@@ -88,11 +111,7 @@ def load_vgg(
         WeightsError: the weights are of another network, or do not fit.
         OptionError: the weights' features are too large for the device's type.
     """
-    if weights.network not in STYLE_NETWORKS.values():
-        found = weights.network or "an unknown network"
-        raise WeightsError(
-            f"{weights.name} holds {found}, expected vgg16 or vgg19", hint="imgtool weights list"
-        )
+    require_network(weights, "vgg16", "vgg19")
     if weights.preprocessing not in PREPROCESSING:
         raise WeightsError(
             f"{weights.name} wants {weights.preprocessing!r} input, expected {' or '.join(PREPROCESSING)}"
@@ -157,19 +176,13 @@ def hed_of(tensors: Mapping[str, Tensor], weights: WeightsFile) -> HED:
     Raises:
         WeightsError: the weights are of another network, or do not fit.
     """
-    if weights.network != "hed":
-        found = weights.network or "an unknown network"
-        raise WeightsError(f"{weights.name} holds {found}, expected hed", hint="imgtool weights list")
+    require_network(weights, "hed")
     if weights.preprocessing not in INPUTS:
         raise WeightsError(
             f"{weights.name} wants {weights.preprocessing!r} input, expected {', '.join(INPUTS)}"
         )
-    try:
-        with torch.device("meta"):  # whatever the sizes are that the file claims, they take no memory
-            claimed = HED.shaped_as(tensors, preprocessing=weights.preprocessing)
-    except (LookupError, ValueError, TypeError, RuntimeError) as error:
-        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise WeightsError(f"{weights.name} is no edge detector: {reason}") from error
+    with _faults_told(weights, "edge detector"), torch.device("meta"):  # sizes that it claims take no memory
+        claimed = HED.shaped_as(tensors, preprocessing=weights.preprocessing)
     require_fit(claimed, tensors, name=weights.name)
     network = HED.shaped_as(tensors, preprocessing=weights.preprocessing)
     network.load_state_dict(dict(tensors))
@@ -182,19 +195,14 @@ def load_segmenter(weights: WeightsFile, device: Device) -> Segmenter:
     Raises:
         WeightsError: the weights are of another network, or do not fit.
     """
-    if weights.network != "unet":
-        found = weights.network or "an unknown network"
-        raise WeightsError(f"{weights.name} holds {found}, expected unet", hint="imgtool weights list")
+    require_network(weights, "unet")
     tensors = load_tensors(weights)
-    try:
+    with _faults_told(weights, "segmenter"):
         network = UNet.shaped_as(tensors)
         about = json.loads(load_metadata(weights).get("segment", "{}"))
         names = tuple(str(name) for name in about.get("classes", range(network.classes)))
-        threshold, objects, probes = (
-            float(about.get("threshold", 0.5)),
-            about.get("objects") is True,
-            about.get("probes") is True,
-        )
+        threshold = float(about.get("threshold", 0.5))
+        objects, probes = about.get("objects") is True, about.get("probes") is True
         if len(names) != network.classes:
             raise ValueError(f"it names {len(names)} classes and has {network.classes}")
         if not 0 <= threshold <= 1:
@@ -203,11 +211,7 @@ def load_segmenter(weights: WeightsFile, device: Device) -> Segmenter:
             raise ValueError(f"it knows objects by {len(names)} classes, expected 3")
         if probes and not network.norm:
             raise ValueError("it wants statistics of probes and has no normalisation")
-    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise WeightsError(f"{weights.name} is no segmenter: {reason}") from error
-    counts = {name: each for name, each in network.state_dict().items() if not each.is_floating_point()}
-    load_into(network, {**counts, **tensors}, name=weights.name)
+    load_into(network, {**_counts(network), **tensors}, name=weights.name)
     network = network.requires_grad_(False).eval().to(device.torch)
     return Segmenter(network, device.dtype, names, threshold, objects, probes)
 
@@ -218,13 +222,9 @@ def load_reader(weights: WeightsFile, device: Device) -> Reader:
     Raises:
         WeightsError: the weights are of another network, or do not fit.
     """
-    if weights.network != "captcha-reader":
-        found = weights.network or "an unknown network"
-        raise WeightsError(
-            f"{weights.name} holds {found}, expected captcha-reader", hint="imgtool weights list"
-        )
+    require_network(weights, "captcha-reader")
     tensors = load_tensors(weights)
-    try:
+    with _faults_told(weights, "reader of captchas"):
         about = json.loads(load_metadata(weights)["captcha"])
         alphabet, height = about["alphabet"], about["height"]
         if not isinstance(alphabet, str) or len(set(alphabet)) < len(alphabet):
@@ -234,11 +234,7 @@ def load_reader(weights: WeightsFile, device: Device) -> Reader:
         network = CaptchaReader.shaped_as(tensors, height=height)
         if network.classes != len(alphabet) + 1:
             raise ValueError(f"it names {len(alphabet)} characters and has {network.classes - 1}")
-    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
-        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise WeightsError(f"{weights.name} is no reader of captchas: {reason}") from error
-    counts = {name: each for name, each in network.state_dict().items() if not each.is_floating_point()}
-    load_into(network, {**counts, **tensors}, name=weights.name)
+    load_into(network, {**_counts(network), **tensors}, name=weights.name)
     network = network.requires_grad_(False).eval()
     return Reader(network.to(device.torch, memory_format=torch.channels_last), alphabet, device.dtype)  # type: ignore[call-overload]
 
@@ -249,19 +245,14 @@ def load_painter(weights: WeightsFile, device: Device) -> Painter:
     Raises:
         WeightsError: the weights are of another network, or do not fit.
     """
-    if weights.network != STYLE_NET:
-        found = weights.network or "an unknown network"
-        raise WeightsError(f"{weights.name} holds {found}, expected {STYLE_NET}", hint="imgtool weights list")
+    require_network(weights, STYLE_NET)
     tensors = load_tensors(weights)
-    try:
+    with _faults_told(weights, "style network"):
         styles = json.loads(load_metadata(weights)["style"])["styles"]
         with torch.device("meta"):  # whatever the sizes are that the file claims, they take no memory
             claimed = StyleNet.shaped_as(tensors)
         if not isinstance(styles, list) or len(set(map(str, styles))) != claimed.styles:
             raise ValueError(f"it does not name its {claimed.styles} styles")
-    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
-        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise WeightsError(f"{weights.name} is no style network: {reason}") from error
     require_fit(claimed, tensors, name=weights.name)
     network = StyleNet.shaped_as(tensors)
     network.load_state_dict(dict(tensors))

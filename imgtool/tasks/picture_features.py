@@ -17,7 +17,7 @@ from imgtool.nn.classifier import Classifier, ClassifierShape
 from imgtool.runtime.checkpoints import load_into, load_tensors, save_state
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
-from imgtool.tasks.load import load_described
+from imgtool.tasks.load import load_described, require_network
 
 BATCH = 100
 
@@ -104,10 +104,7 @@ def alexnet_space(weights: WeightsFile, device: Device) -> FeatureSpace:
     Raises:
         WeightsError: the weights are of another network, or do not fit.
     """
-    if weights.network != "alexnet":
-        raise WeightsError(
-            f"{weights.name} holds {weights.network or 'an unknown network'}, expected alexnet"
-        )
+    require_network(weights, "alexnet")
     network = AlexNet()
     load_into(network, load_tensors(weights), name=weights.name)
     return FeatureSpace("alexnet-256", network.eval().requires_grad_(False).to(device.torch), device)

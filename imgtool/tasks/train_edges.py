@@ -25,7 +25,7 @@ from imgtool.runtime.checkpoints import described, load_into, load_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.edges import edges
-from imgtool.tasks.load import for_inference, hed_of
+from imgtool.tasks.load import for_inference, hed_of, require_network
 from imgtool.tasks.score_edges import thinned
 from imgtool.training.average import Averaged, MovingAverage, decayed
 from imgtool.training.schedules import warm_cosine
@@ -200,9 +200,7 @@ def network_to_train(options: TrainEdgesOptions, weights: WeightsFile | None) ->
     if weights.network == "hed":
         displaced = replace(weights, preprocessing="caffe") if weights.preprocessing == "hed" else weights
         return hed_of(tensors, displaced)
-    if weights.network != "vgg16":
-        found = weights.network or "an unknown network"
-        raise WeightsError(f"{weights.name} holds {found}, expected hed or vgg16 to start from")
+    require_network(weights, "hed", "vgg16")
     network = HED(preprocessing=weights.preprocessing)
     for module in (network.get_submodule(f"side{block}") for block in range(1, BLOCKS + 1)):
         nn.init.zeros_(module.get_parameter("weight"))
