@@ -223,6 +223,12 @@ def test_the_root_package():
     assert StylizeOptions().network in stylize.__doc__ or "the network" in stylize.__doc__
 
 
+@pytest.mark.parametrize("name", ["edges", "read_captcha", "captchas"])
+def test_an_unknown_keyword_is_the_functions(name):
+    with pytest.raises(TypeError, match=rf"{name}\(\) got an unexpected keyword argument 'stpes'"):
+        getattr(imgtool, name)(1, stpes=3)
+
+
 class TestEdges:
     """`imgtool.edges`."""
 

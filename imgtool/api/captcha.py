@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from imgtool.api.inputs import PictureLike, picture_of
+from imgtool.api.inputs import PictureLike, options_of, picture_of
 from imgtool.errors import OptionError
 from imgtool.imaging.fonts import find_fonts
 from imgtool.imaging.picture import to_8_bits
@@ -44,6 +44,6 @@ def captchas(
     scenes = [to_8_bits(picture_of(each, "backgrounds").pixels) for each in backgrounds or ()]
     if scenes:
         options.setdefault("background", "given")
-    given = CaptchaOptions.of_level(level, **options)
+    given = options_of("captchas", CaptchaOptions.of_level, {"level": level, **options})
     style = Captchas(given, find_fonts(given.fonts), scenes=scenes, secure=secure)
     return (style.draw(index, mask=masks) for index in range(start, start + count))

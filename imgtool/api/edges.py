@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from imgtool.api.inputs import PictureLike, picture_of
+from imgtool.api.inputs import PictureLike, options_of, picture_of
 from imgtool.imaging.levels import levels
 from imgtool.imaging.tensors import to_image
 from imgtool.imaging.thin import thin_edges
@@ -68,7 +68,7 @@ def edges(
     Example:
         >>> edges("photo.jpg", kind="fuse").to_pil().save("edges.png")  # doctest: +SKIP
     """
-    given = EdgesOptions(**options)
+    given = options_of("edges", EdgesOptions, options)
     picture = picture_of(image, "image")
     chosen = select_device(device, precision)
     with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights

@@ -1,7 +1,9 @@
-"""What a function of Python is given as a picture: a path, a PIL image, an array or a tensor."""
+"""What a function of Python is given: pictures as paths, PIL images, arrays or tensors, and options as keywords."""
 
 import os
-from typing import Any, TypeAlias
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,24 @@ from imgtool.imaging.tensors import to_image
 
 # A path; a PIL image; (H, W, 3 or 4) uint8, uint16 or float in [0, 1]; (1, 3, H, W) or (3, H, W) in [0, 1].
 PictureLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
+Options = TypeVar("Options")
+
+
+def options_of(function: str, make: Callable[..., Options], given: Mapping[str, Any]) -> Options:
+    """Options from keywords.
+
+    Args:
+        function: that got them.
+        make: the class of the options, or what makes one.
+        given: the keywords.
+    Raises:
+        OptionError: a value makes no sense.
+        TypeError: there is no such keyword, or it is of another type, as Python says it of any function.
+    """
+    try:
+        return make(**given)
+    except TypeError as error:
+        raise TypeError(re.sub(r"\w+Options.__init__\(\)", f"{function}()", str(error))) from error
 
 
 def picture_of(given: PictureLike, name: str) -> Picture:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from imgtool.api.inputs import PictureLike, picture_of
+from imgtool.api.inputs import PictureLike, options_of, picture_of
 from imgtool.errors import BadImage
 from imgtool.options.captcha_reader import READER_WEIGHTS, CaptchaReadOptions
 from imgtool.runtime.device import select_device
@@ -39,7 +39,7 @@ def read_captcha(
         >>> read_captcha("captcha.png").text  # doctest: +SKIP
         'HDSQI'
     """
-    given = CaptchaReadOptions(**options)
+    given = options_of("read_captcha", CaptchaReadOptions, options)
     picture = picture_of(image, "image")
     chosen = select_device(device, precision)
     with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from imgtool.api.inputs import PictureLike, raster_given
+from imgtool.api.inputs import PictureLike, options_of, raster_given
 from imgtool.errors import BadImage
 from imgtool.imaging.labels import palette
 from imgtool.options.segment import SEGMENT_WEIGHTS, SegmentOptions
@@ -82,10 +82,7 @@ def segment(
     Example:
         >>> segment("photo.jpg").to_pil().save("mask.png")  # doctest: +SKIP
     """
-    try:
-        given = SegmentOptions(**options)
-    except TypeError as error:  # as Python says it of any function
-        raise TypeError(str(error).replace("SegmentOptions.__init__()", "segment()")) from error
+    given = options_of("segment", SegmentOptions, options)
     chosen = select_device(device, precision)
     with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
         segmenter = load_segmenter(find_weights(os.fspath(weights)), chosen)

@@ -1,21 +1,20 @@
 """`imgtool.stylize`: repaint a picture, from Python."""
 
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from numbers import Integral
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from imgtool.api.inputs import PictureLike, mask_of, picture_of
+from imgtool.api.inputs import PictureLike, mask_of, options_of, picture_of
 from imgtool.errors import Diverged, OptionError
 from imgtool.imaging.io import write_picture
 from imgtool.imaging.picture import Picture
@@ -30,7 +29,6 @@ from imgtool.tasks.load import activations_name, load_painter, load_style_networ
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult
 
-Options = TypeVar("Options")
 OnStep: TypeAlias = Callable[[Step, Tensor], None]
 
 
@@ -107,7 +105,8 @@ def stylize(
         if weights is None:
             raise OptionError("style", "no style, expected a picture, or weights of train-style")
         painter = load_painter(find_weights(os.fspath(weights)), select_device(device, precision))
-        return _in_one_pass(picture_of(content, "content"), painter, _known(FastStyleOptions, options), began)
+        one_pass = options_of("stylize", FastStyleOptions, options)
+        return _in_one_pass(picture_of(content, "content"), painter, one_pass, began)
     given, init = _options(options, weights)
     photo = picture_of(content, "content")
     styles = _styles(style, content_masks, style_masks)
@@ -147,15 +146,7 @@ def _options(
     named = isinstance(init, str) and init in INITS
     if not named:
         given["init"] = "picture"
-    return _known(StylizeOptions.of_recipe, given), None if named else init
-
-
-def _known(make: Callable[..., Options], given: dict[str, Any]) -> Options:
-    """Options, or the error of a keyword that they do not have."""
-    try:
-        return make(**given)
-    except TypeError as error:  # as Python says it of any function: no such keyword, or of another type
-        raise TypeError(re.sub(r"\w+Options.__init__\(\)", "stylize()", str(error))) from error
+    return options_of("stylize", StylizeOptions.of_recipe, given), None if named else init
 
 
 def _in_one_pass(photo: Picture, painter: Painter, options: FastStyleOptions, began: float) -> Stylized:
