@@ -241,21 +241,18 @@ def svg(
     width: int,
     height: int,
     *,
-    stroke: str = "#000000",
-    stroke_width: float = 1.0,
     background: str | None = None,
     opacities: Iterable[float] | None = None,
     smooth: bool = False,
     title: str = "edges",
     recipe: str | None = None,
 ) -> str:
-    """A drawing of paths that stands on its own, one unit a pixel, and lies exactly on the picture.
+    """A drawing of paths in black lines, one pixel wide, that stands on its own and lies exactly on the picture.
 
     Args:
         paths: what `trace` or `simplify` returned.
         width, height: of the picture, in pixels.
-        stroke, background: colours as SVG names them; without a background it is transparent.
-        stroke_width: in pixels.
+        background: a colour as SVG names it; without one it is transparent.
         opacities: of each path in [0, 1], as `strengths` gives them.
         smooth: whether curves are laid through the points, or straight lines.
         title: what viewers call it.
@@ -273,8 +270,8 @@ def svg(
         lines.append(f"<rect {size} fill={quoteattr(background)}/>")
     # SVG counts from a pixel's corner, paths from its centre
     lines.append(
-        f'<g transform="translate(.5 .5)" fill="none" stroke={quoteattr(stroke)} '
-        f'stroke-width="{stroke_width:g}" stroke-linecap="round" stroke-linejoin="round">'
+        '<g transform="translate(.5 .5)" fill="none" stroke="#000000" '
+        'stroke-width="1" stroke-linecap="round" stroke-linejoin="round">'
     )
     if opacities is None:
         lines += (f'<path d="{_path_data(path, smooth)}"/>' for path in paths)

@@ -95,18 +95,17 @@ class Neighbourhood:
     coverage: float
 
 
-def neighbourhood(real: NDArray[np.float32], fake: NDArray[np.float32], k: int = NEIGHBOURS) -> Neighbourhood:
-    """Precision, recall and coverage by balls that reach to the k-th neighbour within a set.
+def neighbourhood(real: NDArray[np.float32], fake: NDArray[np.float32]) -> Neighbourhood:
+    """Precision, recall and coverage by balls that reach to the fifth neighbour within a set.
 
     Args:
         real: (N, D) features.
         fake: (M, D).
-        k: neighbours.
     Reference:
         Kynkäänniemi et al. 2019, https://arxiv.org/abs/1904.06991; coverage: Naeem et al. 2020, https://arxiv.org/abs/2002.09797
     """
     reals, fakes = torch.from_numpy(real), torch.from_numpy(fake)
-    k = max(1, min(k, len(real) - 1, len(fake) - 1))
+    k = max(1, min(NEIGHBOURS, len(real) - 1, len(fake) - 1))
     real_reach, fake_reach = _reach(reals, k), _reach(fakes, k)
     among_real, covered, among_fake = [], [], []
     for rows in _chunks(fakes):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, softmax
 from torch.nn.utils.parametrizations import spectral_norm
 
+MOMENTUM, EPSILON = 0.1, 1e-5  # of switchable normalisation, as of torch's others
 START = 4  # pixels of a side at which a generator begins, and a discriminator ends
 
 
@@ -81,9 +82,8 @@ class SwitchableNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, channels: int, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.momentum, self.epsilon = momentum, epsilon
         self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
         self.mean_mix, self.variance_mix = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
         self.register_buffer("running_mean", torch.zeros(channels))
@@ -96,14 +96,14 @@ class SwitchableNorm(nn.Module):
         if self.training:
             of_batch = _joined(mean, variance, dim=0)
             with torch.no_grad():
-                self.running_mean.lerp_(of_batch[0].flatten(), self.momentum)
-                self.running_var.lerp_(of_batch[1].flatten(), self.momentum)
+                self.running_mean.lerp_(of_batch[0].flatten(), MOMENTUM)
+                self.running_var.lerp_(of_batch[1].flatten(), MOMENTUM)
         else:
             of_batch = self.running_mean.view(1, -1, 1, 1), self.running_var.view(1, -1, 1, 1)
         a, b = softmax(self.mean_mix, 0), softmax(self.variance_mix, 0)
         mixed_mean = a[0] * mean + a[1] * of_picture[0] + a[2] * of_batch[0]
         mixed_variance = b[0] * variance + b[1] * of_picture[1] + b[2] * of_batch[1]
-        scale = self.weight.view(1, -1, 1, 1) * torch.rsqrt(mixed_variance + self.epsilon)
+        scale = self.weight.view(1, -1, 1, 1) * torch.rsqrt(mixed_variance + EPSILON)
         found = (features - mixed_mean) * scale + self.bias.view(1, -1, 1, 1)
         return found.to(features.dtype)
 

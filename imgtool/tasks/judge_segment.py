@@ -83,10 +83,10 @@ class SegmentJudge:
             scores |= {"running": found[0][0].score, "probes": found[1][0].score}
         return scores
 
-    def segmenter(self, network: UNet, *, probes: bool, threshold: float = 0.5) -> Segmenter:
+    def segmenter(self, network: UNet, *, probes: bool) -> Segmenter:
         """The network as `segment` uses it."""
         coding = self.examples.coding
-        return Segmenter(network, self.device.dtype, coding.names, threshold, coding.of_objects, probes)
+        return Segmenter(network, self.device.dtype, coding.names, objects=coding.of_objects, probes=probes)
 
     def _table(self, seen: Probabilities, truth: Example) -> Table:
         """The scores of one picture at each threshold, so that its probabilities can go."""

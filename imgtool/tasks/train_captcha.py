@@ -22,7 +22,7 @@ from imgtool.training.average import Averaged, MovingAverage, decayed
 from imgtool.training.schedules import warm_cosine
 
 LONGEST_STEP = 5.0  # norm of a gradient, as recurrent networks now and then have far longer ones
-JUDGED = 1000  # captchas at most
+JUDGED = 1000  # captchas that are judged, at most
 SHOWN = 18  # of those that are read wrongly
 
 
@@ -98,12 +98,11 @@ class CaptchaJudge:
     """Scores a reader on captchas that it is not trained on.
 
     Args:
-        examples: the captchas; the first of them are judged.
-        most: how many at most.
+        examples: the captchas; of very many the first `JUDGED`.
     """
 
-    def __init__(self, examples: Examples, most: int = JUDGED) -> None:
-        self.examples, self.count = examples, min(most, len(examples))
+    def __init__(self, examples: Examples) -> None:
+        self.examples, self.count = examples, min(JUDGED, len(examples))
         self.wrong: list[tuple[str, Picture]] = []  # a word about each, and the picture
 
     def __call__(self, reader: Reader) -> dict[str, float]:
