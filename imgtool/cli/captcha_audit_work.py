@@ -29,7 +29,6 @@ from imgtool.training.run_folder import RunFolder
 
 HELD_OUT = 0.2  # of a labelled set, when a reader is trained on the rest
 LOOKED_AT = 300  # captchas whose glyphs are measured
-NEVER = 1 << 60  # steps: what is rated chooses nothing
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ def _trained(
     given = TrainCaptchaOptions(
         levels=tuple(levels), start=values["weights"], steps=None, time=options.train, val=HELD_OUT
     )
-    pace = {"score_every": NEVER, "save_every": 60.0}
+    pace = {"score_every": training.NEVER, "save_every": 60.0}
     training.start(TRAINING, places, path, given, {**values, **pace}, alone=False)
     lines = RunFolder.resumed(path).history()
     return f"the same after {options.train:g} s of training for it, {lines[-1]['step']} steps"

@@ -31,7 +31,6 @@ from imgtool.training.run_folder import OPTIONS, RunFolder
 
 FIELDS = ("file", "text", "reading", "margin", "fold")
 SHOWN = 60  # suspects on a sheet
-NEVER = 1 << 60  # steps: a reader is not chosen by labels that it will judge
 
 
 def clean_labels(
@@ -62,7 +61,9 @@ def clean_labels(
             "data": {LABELLED: str(places[LABELLED].absolute())},
             "clean": asdict(cleaning),
             "options": asdict(lasting(options)),
-            "machine": {name: values[name] for name in MACHINE if name in values} | {"score_every": NEVER},
+            # A reader is not chosen by labels that it will judge.
+            "machine": {name: values[name] for name in MACHINE if name in values}
+            | {"score_every": training.NEVER},
         },
     )
     return _clean(run, {})

@@ -75,13 +75,18 @@ class _Samples:
         self.options = replace(options, classes=class_numbers(values["classes"] or "", self.classes))
 
     def drawn(self) -> Iterator[NDArray[np.uint8]]:
-        """The pictures in RGB, enlarged."""
+        """The pictures in RGB."""
         for each in sample(self.generator, self.options, device=self.device, classes=len(self.classes)):
-            yield _rgb(each).repeat(self.scale, axis=0).repeat(self.scale, axis=1)
+            yield _rgb(each)
+
+    def enlarged(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A picture whose pixels are squares of `scale` pixels."""
+        return pixels.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
 
     def save_one(self, path: Path, *, force: bool) -> int:
         """A grid, a strip of a walk, or a film of it."""
-        found, steps, recipe = list(self.drawn()), self.options.interpolate, self.recipe(self.options)
+        found = [self.enlarged(each) for each in self.drawn()]
+        steps, recipe = self.options.interpolate, self.recipe(self.options)
         if path.suffix[1:].lower() in animation.SUFFIXES and steps:
             animation.write_animation(path, found, seconds=FRAME, recipe=recipe, overwrite=force)
         else:
@@ -98,7 +103,7 @@ class _Samples:
         with console.progress("Drawing") as on_progress:
             for index, (path, pixels) in enumerate(zip(paths, self.drawn(), strict=True)):
                 recipe = self.recipe(self._alone(index)) if steps == 1 else None
-                self._write(path, Picture(pixels), recipe, force=force)
+                self._write(path, Picture(self.enlarged(pixels)), recipe, force=force)
                 on_progress(index + 1, total, "")
         return total
 
@@ -113,16 +118,15 @@ class _Samples:
 
     def save_nearest(self, path: Path, *, force: bool) -> tuple[int, dict[str, Any]]:
         """A sheet of samples, each with the nearest picture on its right; how near they are."""
-        data, enlarged = self.values["nearest"], list(self.drawn())
+        data, samples = self.values["nearest"], list(self.drawn())
         known = pictures_told(data, self.generator.shape.size, self.values["fit"])
         if len(known.pixels) < 2:
             raise DataError(f"{printable(data)} holds one picture, expected two at least")
         space = space_of(find_weights(self.values["features"]), self.device)
         pictures = np.broadcast_to(known.pixels, (*known.pixels.shape[:3], 3)).copy()
-        samples = [each[:: self.scale, :: self.scale] for each in enlarged]
         found = nearest_pictures(samples, pictures, space)
         pairs = [
-            each.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
+            self.enlarged(each)
             for picture, index in zip(samples, found.indices, strict=True)
             for each in (picture, pictures[int(index)])
         ]

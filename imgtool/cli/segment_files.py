@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,7 +135,7 @@ class SegmentFiles:
         if kind == "overlay":
             return Layout(*size, channels=3)
         if kind == "probability":
-            if _format(self.job.of(kind)) == "npy":
+            if self.job.of(kind).suffix == "npy":
                 return Layout(*size, dtype=np.float32)
             return Layout(*size, dtype=np.uint8 if self.values["bits"] == "8" else np.uint16)
         return Layout(*size, palette=palette(len(self.segmenter.classes)) if self._several else None)
@@ -144,7 +143,7 @@ class SegmentFiles:
     def _drawn(self, kind: str, front: Probabilities, classes: NDArray[np.uint8]) -> NDArray[Any]:
         """The rows of one kind that can be written now."""
         if kind == "probability":
-            raw = _format(self.job.of(kind)) == "npy"
+            raw = self.job.of(kind).suffix == "npy"
             return front if raw else levels(front, bits=int(self.values["bits"]))
         if kind == "overlay":
             return self._overlay.added(self._tinted(classes))
@@ -166,10 +165,10 @@ class SegmentFiles:
         count = self.objects = int(labels.max())
         if "instances" in self.job.outputs:
             one = self.job.of("instances")
-            layout = label_layout(labels.shape, count, _format(one))
+            layout = label_layout(labels.shape, count, one.suffix)
             self.session.write_text_beside(one, TABLE, self._table(labels, found))
             self._opened("instances", layout).write(labels)
-            if layout.palette is None and _format(one) == "png":
+            if layout.palette is None and one.suffix == "png":
                 console.warn(
                     f"{one}: {count} objects as numbers of 16 bits look black in a viewer; "
                     "--kind contours shows them"
@@ -249,7 +248,3 @@ class _Sheet:
                 ("mask", Picture(mask_over(photo, np.concatenate(self.classes)))),
             ]
         )
-
-
-def _format(job: Job) -> str:
-    return job.format if job.to_stream else Path(job.output).suffix[1:].lower()

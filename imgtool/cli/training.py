@@ -24,6 +24,8 @@ from imgtool.runtime.registry import WeightsFile, find_weights, registry
 from imgtool.training.loop import FitResult, Limits, Trainee, Watch, fit
 from imgtool.training.run_folder import LAST, FollowedRun, RunFolder
 
+NEVER = 1 << 60  # steps between two scores: of a run whose scores choose nothing
+
 
 @dataclass(frozen=True)
 class Work:

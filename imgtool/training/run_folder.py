@@ -14,8 +14,9 @@ from imgtool.files import atomic_write, printable
 from imgtool.imaging.io import write_picture
 from imgtool.imaging.picture import Picture
 from imgtool.runtime.checkpoints import load_state, save_state, save_tensors
+from imgtool.runtime.given import MODEL
 
-OPTIONS, LOG, REPORT, MODEL = "options.json", "log.jsonl", "report.html", "model.safetensors"
+OPTIONS, LOG, REPORT = "options.json", "log.jsonl", "report.html"
 LAST, BEST = "checkpoints/last.pt", "checkpoints/best.pt"
 SAMPLES, TEACHER = "samples", "teacher"
 LOCK = ".lock"

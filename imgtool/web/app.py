@@ -27,10 +27,10 @@ MAX_ASK_BYTES = 64_000  # of a request that is no picture
 STATUS = {FormError: 400, Unknown: 404, TooLarge: 413, Busy: 503}
 # What a file is served as; anything else is bytes to be saved.
 TYPES = {
-    **{".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"},
-    **{".gif": "image/gif", ".bmp": "image/bmp", ".avif": "image/avif", ".svg": "image/svg+xml"},
+    **{f".{name}": f"image/{name}" for name in ("png", "jpeg", "webp", "gif", "bmp", "avif")},
+    ".jpg": "image/jpeg",
+    ".svg": "image/svg+xml",
 }
-SHOWS = frozenset(TYPES)
 NO_FACTS = ("input", "output", "kind", "table", "error", "seconds")  # of a record
 SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'"
 
@@ -178,7 +178,7 @@ class _Site:
             "ahead": queue.ahead(job) if job.state == "waiting" else 0,
             "progress": job.child.progress,
             "preview": preview.name if preview and not job.ended else None,
-            "pictures": [name for name in names if Path(name).suffix.lower() in SHOWS],
+            "pictures": [name for name in names if Path(name).suffix.lower() in TYPES],
             "files": names,
             "facts": [_facts(record) for record in job.child.records],
             "notes": [line.removeprefix("note: ") for line in job.child.lines if line.startswith("note: ")],

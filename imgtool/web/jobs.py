@@ -37,6 +37,7 @@ class Job:
         state: "waiting", "running", "stopping", then "done", "failed" or "cancelled".
         error: why it failed.
         seconds: how long it took, once it has ended.
+        task: that waits for its turn and runs it.
     """
 
     id: str
@@ -47,7 +48,6 @@ class Job:
     child: Child
     state: str = "waiting"
     error: str | None = None
-    began: float = 0.0
     seconds: float = 0.0
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -58,13 +58,13 @@ class Job:
 
     async def run(self, limit: float) -> None:
         """Run the command to its end, at most for some seconds."""
-        self.state, self.began = "running", time.monotonic()
+        self.state, began = "running", time.monotonic()
         overtime = asyncio.get_running_loop().call_later(limit, self.child.stop)
         try:
             code = await self.child.run()
         finally:
             overtime.cancel()
-            self.seconds = time.monotonic() - self.began
+            self.seconds = time.monotonic() - began
         if self.state == "stopping":
             self.state = "cancelled"
         elif code == 0:
