@@ -103,36 +103,9 @@ def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
 
     try:
         with tifffile.TiffFile(path) as tiff:
-            if not tiff.series:
+            if not tiff.series or not _is_plain(tiff.series[0]):
                 return None
-            series = tiff.series[0]
-            page = series.keyframe
-            colours = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
-            # Extra samples of greys are channels; of colours, they are alpha or what Pillow leaves out.
-            gray = page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
-            more = bool(page.extrasamples) and not (gray and set(page.extrasamples) == {0})
-            if not colours or more or page.tags.get("InterColorProfile"):
-                return None
-            if page.tags.valueof("Orientation", 1) != 1:
-                return None
-            one_plane = series.axes.endswith("YX") or series.axes.endswith("YXS")
-            if not one_plane or page.dtype is None or page.dtype.kind not in "uif":
-                return None
-            shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
-            if series.axes == "CYX":
-                shape = (*shape[:2], series.shape[0])
-            _require_samples(name, shape, page.dtype)
-            _require_pixels(name, shape, max_pixels)
-            frames = 1 if series.axes == "CYX" else len(series.pages)
-            notes = (f"only the first of {frames} pages is read",) if frames > 1 else ()
-            if series.axes == "CYX":
-                return raster_of(np.moveaxis(series.asarray(), 0, -1), notes=notes)
-            if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and shape[2] > 1:
-                return raster_of(np.moveaxis(page.asarray(), 0, -1), notes=notes)
-            if page.is_memmappable:
-                dtype = page.dtype.newbyteorder(tiff.byteorder)
-                return Raster(shape, dtype, file=path.open("rb"), offset=page.dataoffsets[0], notes=notes)
-            return _spooled(page, shape, notes)
+            return _first_page(tiff, path, name, max_pixels)
     except BadImage:
         raise
     except tifffile.TiffFileError:
@@ -144,6 +117,46 @@ def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
         if "imagecodecs" in reason:
             return None
         raise BadImage(name, f"damaged TIFF file ({reason})") from error
+
+
+def _is_plain(series: Any) -> bool:
+    """Whether samples can be taken as they are: greys or RGB, upright, without alpha and profile, in one plane."""
+    import tifffile
+
+    page = series.keyframe
+    gray = page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+    # Extra samples of greys are channels; of colours, they are alpha or what Pillow leaves out.
+    more = bool(page.extrasamples) and not (gray and set(page.extrasamples) == {0})
+    return (
+        (gray or page.photometric == tifffile.PHOTOMETRIC.RGB)
+        and not more
+        and not page.tags.get("InterColorProfile")
+        and page.tags.valueof("Orientation", 1) == 1
+        and series.axes.endswith(("YX", "YXS"))
+        and page.dtype is not None
+        and page.dtype.kind in "uif"
+    )
+
+
+def _first_page(tiff: Any, path: Path, name: str, max_pixels: int) -> Raster:
+    """The first picture of an open TIFF that is plain; planes one after the other become channels."""
+    import tifffile
+
+    series = tiff.series[0]
+    page, planes = series.keyframe, series.axes == "CYX"
+    shape = (page.imagelength, page.imagewidth, series.shape[0] if planes else page.samplesperpixel)
+    _require_samples(name, shape, page.dtype)
+    _require_pixels(name, shape, max_pixels)
+    frames = 1 if planes else len(series.pages)
+    notes = (f"only the first of {frames} pages is read",) if frames > 1 else ()
+    if planes:
+        return raster_of(np.moveaxis(series.asarray(), 0, -1), notes=notes)
+    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and shape[2] > 1:
+        return raster_of(np.moveaxis(page.asarray(), 0, -1), notes=notes)
+    if page.is_memmappable:
+        dtype = page.dtype.newbyteorder(tiff.byteorder)
+        return Raster(shape, dtype, file=path.open("rb"), offset=page.dataoffsets[0], notes=notes)
+    return _spooled(page, shape, notes)
 
 
 def _spooled(page: Any, shape: tuple[int, int, int], notes: tuple[str, ...]) -> Raster:
