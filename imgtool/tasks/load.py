@@ -41,12 +41,7 @@ def load_described(
     require_network(weights, kind)
     with _faults_told(weights, kind):
         about = json.loads(load_metadata(weights).get(kind, "{}"))
-        with torch.device("meta"):  # whatever it claims takes no memory yet
-            claimed = build(about)
-    tensors = {**_counts(claimed), **load_tensors(weights)}
-    require_fit(claimed, tensors, name=weights.name)
-    network = build(about)
-    load_into(network, tensors, name=weights.name)
+        network = _built(weights, load_tensors(weights), lambda: build(about))
     return network.requires_grad_(False).eval(), about
 
 
@@ -76,10 +71,27 @@ def _faults_told(weights: WeightsFile, what: str) -> Iterator[None]:
         raise WeightsError(f"{weights.name} is no {what}: {reason}") from error
 
 
-def _counts(network: nn.Module) -> dict[str, Tensor]:
-    """What a network counts, such as batches, and files leave out: all 0."""
-    state = network.state_dict().items()
-    return {name: torch.zeros((), dtype=each.dtype) for name, each in state if not each.is_floating_point()}
+def _built(weights: WeightsFile, tensors: Mapping[str, Tensor], build: Callable[[], Network]) -> Network:
+    """A network of the sizes that a file claims, with its weights in fp32, on the CPU.
+
+    Whatever is claimed takes no memory before the weights are found to be of that size.
+
+    Args:
+        weights: the file.
+        tensors: that it holds; what networks count, such as batches, may be missing and is 0.
+        build: makes the network.
+    Raises:
+        WeightsError: the weights do not fit. What `build` raises too.
+    """
+    with torch.device("meta"):
+        claimed = build()
+    state = claimed.state_dict().items()
+    counts = {name: torch.zeros((), dtype=each.dtype) for name, each in state if not each.is_floating_point()}
+    whole = {**counts, **tensors}
+    require_fit(claimed, whole, name=weights.name)
+    network = build()
+    network.load_state_dict(whole)
+    return network
 
 
 def activations_name(weights: WeightsFile) -> str | None:
@@ -181,12 +193,8 @@ def hed_of(tensors: Mapping[str, Tensor], weights: WeightsFile) -> HED:
         raise WeightsError(
             f"{weights.name} wants {weights.preprocessing!r} input, expected {', '.join(INPUTS)}"
         )
-    with _faults_told(weights, "edge detector"), torch.device("meta"):  # sizes that it claims take no memory
-        claimed = HED.shaped_as(tensors, preprocessing=weights.preprocessing)
-    require_fit(claimed, tensors, name=weights.name)
-    network = HED.shaped_as(tensors, preprocessing=weights.preprocessing)
-    network.load_state_dict(dict(tensors))
-    return network
+    with _faults_told(weights, "edge detector"):
+        return _built(weights, tensors, lambda: HED.shaped_as(tensors, preprocessing=weights.preprocessing))
 
 
 def load_segmenter(weights: WeightsFile, device: Device) -> Segmenter:
@@ -198,7 +206,7 @@ def load_segmenter(weights: WeightsFile, device: Device) -> Segmenter:
     require_network(weights, "unet")
     tensors = load_tensors(weights)
     with _faults_told(weights, "segmenter"):
-        network = UNet.shaped_as(tensors)
+        network = _built(weights, tensors, lambda: UNet.shaped_as(tensors))
         about = json.loads(load_metadata(weights).get("segment", "{}"))
         names = tuple(str(name) for name in about.get("classes", range(network.classes)))
         threshold = float(about.get("threshold", 0.5))
@@ -211,7 +219,6 @@ def load_segmenter(weights: WeightsFile, device: Device) -> Segmenter:
             raise ValueError(f"it knows objects by {len(names)} classes, expected 3")
         if probes and not network.norm:
             raise ValueError("it wants statistics of probes and has no normalisation")
-    load_into(network, {**_counts(network), **tensors}, name=weights.name)
     network = network.requires_grad_(False).eval().to(device.torch)
     return Segmenter(network, device.dtype, names, threshold, objects, probes)
 
@@ -231,10 +238,9 @@ def load_reader(weights: WeightsFile, device: Device) -> Reader:
             raise ValueError("its alphabet is none")
         if not isinstance(height, int):
             raise ValueError("its height is no number")
-        network = CaptchaReader.shaped_as(tensors, height=height)
+        network = _built(weights, tensors, lambda: CaptchaReader.shaped_as(tensors, height=height))
         if network.classes != len(alphabet) + 1:
             raise ValueError(f"it names {len(alphabet)} characters and has {network.classes - 1}")
-    load_into(network, {**_counts(network), **tensors}, name=weights.name)
     network = network.requires_grad_(False).eval()
     return Reader(network.to(device.torch, memory_format=torch.channels_last), alphabet, device.dtype)  # type: ignore[call-overload]
 
@@ -249,13 +255,9 @@ def load_painter(weights: WeightsFile, device: Device) -> Painter:
     tensors = load_tensors(weights)
     with _faults_told(weights, "style network"):
         styles = json.loads(load_metadata(weights)["style"])["styles"]
-        with torch.device("meta"):  # whatever the sizes are that the file claims, they take no memory
-            claimed = StyleNet.shaped_as(tensors)
-        if not isinstance(styles, list) or len(set(map(str, styles))) != claimed.styles:
-            raise ValueError(f"it does not name its {claimed.styles} styles")
-    require_fit(claimed, tensors, name=weights.name)
-    network = StyleNet.shaped_as(tensors)
-    network.load_state_dict(dict(tensors))
+        network = _built(weights, tensors, lambda: StyleNet.shaped_as(tensors))
+        if not isinstance(styles, list) or len(set(map(str, styles))) != network.styles:
+            raise ValueError(f"it does not name its {network.styles} styles")
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d):  # what is normalised by stays fp32
             module.to(device.dtype)

@@ -104,8 +104,6 @@ def test_shaped_as_its_weights(network):
         ("conv2.weight", (5000, 6, 3, 3)),
         ("head.weight", (7, 1 << 20)),
         ("head.weight", (1, 10)),
-        ("flat.weight", (10, 99)),
-        ("recurrent.weight_ih_l0", (15, 11)),
     ],
 )
 def test_refuses_weights_of_other_sizes(network, name, shape):

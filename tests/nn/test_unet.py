@@ -238,10 +238,6 @@ class Hostile:
         {"head__weight": (1, 2, 1, 1)},
         {"head__weight": (10**6, 2, 1, 1)},
         {"head__weight": ()},
-        {"down0__first__weight": (MAX_WIDTH, 1, 3, 3)},
-        {f"down{level}__first__weight": (1,) for level in range(3, 9)},
-        {"merge1__second__weight": (4, 4, 3, 4)},
-        {"up0__bias": (3,)},
     ],
     ids=str,
 )
@@ -265,10 +261,6 @@ def test_hostile_shapes_are_refused_before_anything_large_is_made(changes, monke
 def test_shape_of_other_weights_is_refused():
     with pytest.raises(LookupError):
         UNet.shaped_as({"layer.weight": torch.zeros(1)})
-    tensors = network_of().state_dict()
-    del tensors["merge0.first.weight"]
-    with pytest.raises(LookupError):
-        UNet.shaped_as(tensors)
     without_pooling = {
         name: each for name, each in network_of().state_dict().items() if "down0" in name or "head" in name
     }

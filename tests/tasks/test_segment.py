@@ -10,7 +10,7 @@ from imgtool.imaging.raster import raster_of
 from imgtool.nn.hed import HED
 from imgtool.nn.unet import UNet
 from imgtool.options.segment import SegmentOptions
-from imgtool.runtime.checkpoints import halved, save_tensors
+from imgtool.runtime.checkpoints import described, halved, save_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import load_segmenter
@@ -400,6 +400,36 @@ def test_other_weights_are_refused(tmp_path):
     disguised = weights_file(tmp_path / "b.safetensors", HED((2, 2, 2, 2, 2)), "{}")
     with pytest.raises(WeightsError, match=r"down0\.first\.weight is missing"):
         load_segmenter(disguised, CPU)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"down0.first.weight": (512, 1, 3, 3)},
+        {f"down{level}.first.weight": (1,) for level in range(3, 9)},
+        {"merge1.second.weight": (4, 4, 3, 4)},
+        {"up0.bias": (3,)},
+        {"merge0.first.weight": None},
+    ],
+    ids=str,
+)
+def test_other_sizes_are_refused_before_anything_large_is_made(tmp_path, changes, monkeypatch):
+    network, largest, plain = network_of(), 0, torch.empty
+    tensors = described(network, "unet")[0]
+    tensors |= {name: shape and torch.zeros(shape) for name, shape in changes.items()}
+    kept = {name: each for name, each in tensors.items() if each is not None}
+    save_tensors(tmp_path / "a.safetensors", kept, {"segment": "{}"})
+
+    def measured(*size, **options):
+        nonlocal largest
+        tensor = plain(*size, **options)
+        largest = max(largest, 0 if tensor.is_meta else tensor.numel())
+        return tensor
+
+    monkeypatch.setattr(torch, "empty", measured)
+    with pytest.raises(WeightsError, match="expected float32"):
+        load_segmenter(WeightsFile("model", tmp_path / "a.safetensors", "", "unet", "none", "test"), CPU)
+    assert largest < 10_000
 
 
 def test_damaged_numbers_are_refused(tmp_path):
