@@ -12,6 +12,7 @@ from torch import Tensor
 from imgtool.cli import training
 from imgtool.cli.captcha_sources import LABELLED, drawn_by, places_of, styles_of
 from imgtool.cli.console import console
+from imgtool.cli.fetching import weights_told
 from imgtool.cli.train_captcha_work import TRAINING
 from imgtool.data.captcha_set import read_captcha_set
 from imgtool.data.captcha_truth import glyphs_known
@@ -20,7 +21,6 @@ from imgtool.metrics.captchas import Rate
 from imgtool.options.captcha_reader import AuditOptions, TrainCaptchaOptions
 from imgtool.runtime import processor
 from imgtool.runtime.device import select_device
-from imgtool.runtime.registry import find_weights
 from imgtool.tasks.audit_captcha import Legibility, legibility, rate_of, verdict
 from imgtool.tasks.captcha_examples import Drawn, Labelled, parts
 from imgtool.tasks.load import load_reader
@@ -79,7 +79,7 @@ def _audit(source: str, output: Path | None, options: AuditOptions, values: Mapp
 
 
 def _reader(weights: str, values: Mapping[str, Any]) -> Reader:
-    return load_reader(find_weights(weights), select_device(values["device"], values["precision"]))
+    return load_reader(weights_told(weights), select_device(values["device"], values["precision"]))
 
 
 def _fresh(levels: Sequence[str], places: Mapping[str, Path], options: AuditOptions, height: int) -> Tried:

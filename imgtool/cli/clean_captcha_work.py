@@ -13,6 +13,7 @@ from imgtool import __version__
 from imgtool.cli import training
 from imgtool.cli.captcha_sources import LABELLED
 from imgtool.cli.console import console
+from imgtool.cli.fetching import weights_told
 from imgtool.cli.train_captcha_work import TRAINING, lasting
 from imgtool.cli.training_options import MACHINE
 from imgtool.data.captcha_set import read_captcha_set
@@ -23,7 +24,6 @@ from imgtool.imaging.picture import Picture
 from imgtool.imaging.sheet import draw_sheet
 from imgtool.options.captcha_reader import CleanOptions, TrainCaptchaOptions
 from imgtool.runtime.device import select_device
-from imgtool.runtime.registry import find_weights
 from imgtool.tasks.captcha_examples import Labelled, parts
 from imgtool.tasks.clean_captchas import Opinion, agreement, opinions, suspects
 from imgtool.tasks.load import load_reader
@@ -127,7 +127,7 @@ def _judged(
     Raises:
         DataError: it reads too badly to judge.
     """
-    reader = load_reader(find_weights(str(path)), select_device(machine["device"], machine["precision"]))
+    reader = load_reader(weights_told(str(path)), select_device(machine["device"], machine["precision"]))
     items = read_captcha_set(place)
     _, held = parts(len(items), options.val, options.fold, seed=options.seed)
     examples = Labelled([items[at] for at in held], height=reader.network.height)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtool.cli.console import console
+from imgtool.cli.fetching import weights_told
 from imgtool.cli.picture_sources import pictures_told
 from imgtool.cli.recipes import Ingredient, make_recipe, require_same_weights, shown_path
 from imgtool.cli.sources import STREAM
@@ -22,7 +23,6 @@ from imgtool.imaging.picture import Picture
 from imgtool.options.gan import GAN_WEIGHTS, SampleGanOptions
 from imgtool.runtime import processor
 from imgtool.runtime.device import select_device
-from imgtool.runtime.registry import find_weights
 from imgtool.tasks.nearest_pictures import nearest_pictures
 from imgtool.tasks.picture_features import space_of
 from imgtool.tasks.sample_gan import class_numbers, load_generator, sample
@@ -69,7 +69,7 @@ class _Samples:
     def __init__(self, options: SampleGanOptions, values: Mapping[str, Any]) -> None:
         self.values, self.scale = values, values["scale"]
         self.device = select_device(values["device"], values["precision"])
-        self.weights = find_weights(values["weights"])
+        self.weights = weights_told(values["weights"])
         require_same_weights(self.weights.name, self.weights.sha256)
         self.generator, self.classes = load_generator(self.weights, self.device)
         self.options = replace(options, classes=class_numbers(values["classes"] or "", self.classes))
@@ -122,7 +122,7 @@ class _Samples:
         known = pictures_told(data, self.generator.shape.size, self.values["fit"])
         if len(known.pixels) < 2:
             raise DataError(f"{printable(data)} holds one picture, expected two at least")
-        space = space_of(find_weights(self.values["features"]), self.device)
+        space = space_of(weights_told(self.values["features"]), self.device)
         pictures = np.broadcast_to(known.pixels, (*known.pixels.shape[:3], 3)).copy()
         found = nearest_pictures(samples, pictures, space)
         pairs = [

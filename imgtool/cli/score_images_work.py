@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from imgtool.cli.console import OnProgress, console
+from imgtool.cli.fetching import weights_told
 from imgtool.cli.picture_sources import pictures_told
 from imgtool.cli.scoring import write_report
 from imgtool.data.picture_set import PictureSet
@@ -17,7 +18,6 @@ from imgtool.imaging.report import Paragraph, Table
 from imgtool.metrics.images import Moments, frechet_distance, frechet_interval, neighbourhood
 from imgtool.runtime import processor
 from imgtool.runtime.device import select_device
-from imgtool.runtime.registry import find_weights
 from imgtool.tasks.picture_features import space_of
 
 LEAST = 50  # pictures; of fewer there is nothing to tell
@@ -33,7 +33,7 @@ def score(real: Path, fake: Path, *, output: Path | None, values: Mapping[str, A
     device = select_device(values["device"], values["precision"])
     paths = [path for path in (real, fake, values["train"]) if path is not None]
     sets = [_read(path, values) for path in paths]
-    space = space_of(find_weights(values["features"]), device)
+    space = space_of(weights_told(values["features"]), device)
     features = []
     with console.progress("Looking") as on_progress:
         for path, found in zip(paths, sets, strict=True):

@@ -9,7 +9,8 @@ from typing import Any
 
 from imgtool.cli.captcha_sources import LABELLED, as_json, drawn_by, from_json, styles_of
 from imgtool.cli.console import console
-from imgtool.cli.training import Training, Work, lasting_weights, weights_told
+from imgtool.cli.fetching import weights_told
+from imgtool.cli.training import Training, Work, lasting_weights
 from imgtool.data.captcha_set import CaptchaItem, read_captcha_set
 from imgtool.errors import DataError
 from imgtool.nn.captcha_reader import CaptchaReader

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtool.cli.console import console
-from imgtool.cli.training import Training, Work, lasting_weights, weights_told
+from imgtool.cli.fetching import weights_told
+from imgtool.cli.training import Training, Work, lasting_weights
 from imgtool.data.edge_pairs import EdgePair, find_edge_pairs
 from imgtool.errors import DataError
 from imgtool.imaging.io import read_picture, write_picture

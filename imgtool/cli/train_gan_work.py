@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from imgtool.cli.console import console
+from imgtool.cli.fetching import weights_told
 from imgtool.cli.picture_sources import pictures_told
 from imgtool.cli.training import Training, Work, lasting_weights, require_same
 from imgtool.data.picture_batches import fingerprint, held_out, some
@@ -16,7 +17,6 @@ from imgtool.nn.gan import GanShape
 from imgtool.options.gan import TrainGanOptions
 from imgtool.runtime.device import Device
 from imgtool.runtime.ranks import Ranks
-from imgtool.runtime.registry import find_weights
 from imgtool.tasks.judge_gan import GanJudge
 from imgtool.tasks.picture_features import space_of
 from imgtool.tasks.train_gan import SHOWN, GanTrainee
@@ -92,7 +92,7 @@ def _judged(
             console.say("Of so few it may copy; --augment color,shift,cutout shows them in more ways.")
         return pictures, None
     try:
-        space = space_of(find_weights(options.features), device)
+        space = space_of(weights_told(options.features), device)
     except WeightsError as error:
         if options.features != TrainGanOptions.features:  # which somebody asked for
             raise

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from imgtool.cli.console import console
+from imgtool.cli.fetching import weights_told
 from imgtool.cli.picture_sources import pictures_told
 from imgtool.cli.train_style import PHOTOS
-from imgtool.cli.training import Training, Work, lasting_weights, require_same, weights_told
+from imgtool.cli.training import Training, Work, lasting_weights, require_same
 from imgtool.data.picture_set import PictureSet
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable, sha256_file

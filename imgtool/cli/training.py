@@ -20,7 +20,7 @@ from imgtool.files import printable
 from imgtool.runtime import processes, processor
 from imgtool.runtime.device import Device, memory_told, seed_everything, select_device
 from imgtool.runtime.ranks import Ranks, joined
-from imgtool.runtime.registry import WeightsFile, find_weights, registry
+from imgtool.runtime.registry import registry
 from imgtool.training.loop import FitResult, Limits, Trainee, Watch, fit
 from imgtool.training.run_folder import LAST, FollowedRun, RunFolder
 
@@ -166,18 +166,6 @@ def lasting_weights(name: str) -> str:
     """Weights as a run may name them that goes on in another folder: a path from the root, a name as it is."""
     path = Path(name).expanduser()
     return str(path.absolute()) if name not in registry() and path.exists() else name
-
-
-def weights_told(name: str) -> WeightsFile:
-    """Weights that a run begins with, fetched if need be.
-
-    Raises:
-        WeightsError: they cannot be had.
-    """
-    with console.progress(f"Fetching {name}") as on_progress:
-        found = find_weights(name, on_progress=lambda what, done, total: on_progress(done, total, what))
-    console.detail(f"weights {found.name}: {found.source}")
-    return found
 
 
 @contextmanager

@@ -189,16 +189,12 @@ def _tell_file(file: "WeightsFile", line: str = "") -> None:
 
 
 def _fetch(name: str) -> "WeightsFile":
-    """The file of a set of weights, with a progress bar while it travels."""
-    from imgtool.runtime.registry import entry_of, find_weights
+    """The file of a set of weights."""
+    from imgtool.cli.fetching import weights_told
+    from imgtool.runtime.registry import entry_of
 
-    entry_of(name)  # A path is no name here
-    with console.progress(f"Fetching {name}") as on_progress:
-        found = find_weights(
-            name, on_progress=lambda file, done, total: on_progress(done, total, f"{total / 1e6:.1f} MB")
-        )
-    console.detail(f"{name}: {found.source}")
-    return found
+    entry_of(name)  # a path is no name here
+    return weights_told(name)
 
 
 def state_of(name: str) -> tuple[str, "WeightsFile | None"]:

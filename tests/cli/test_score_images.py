@@ -14,7 +14,7 @@ def alexnet(tmp_path, monkeypatch):
     torch.manual_seed(0)
     path = tmp_path / "alexnet.safetensors"
     save_tensors(path, AlexNet().state_dict(), {"network": "alexnet", "preprocessing": "torchvision"})
-    monkeypatch.setattr("imgtool.cli.score_images_work.find_weights", lambda name: given_weights(str(path)))
+    monkeypatch.setattr("imgtool.cli.score_images_work.weights_told", lambda name: given_weights(str(path)))
 
 
 def squares(folder, count, level):
