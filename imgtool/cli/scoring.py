@@ -3,7 +3,7 @@
 import io
 import multiprocessing
 import signal
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -34,7 +34,6 @@ class Named(Protocol):
         """What it is called in tables and on the way."""
 
 
-Item = TypeVar("Item")
 Pair = TypeVar("Pair", bound=Named)
 Found = TypeVar("Found")
 
@@ -108,21 +107,11 @@ def processes(count: int) -> Iterator[Spread]:
     ignore_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)  # this process ends them
     pool = ProcessPoolExecutor(count, context, initializer=ignore_interrupts)
     try:
-        yield _Pool(pool)
+        yield pool.map
     except BrokenProcessPool as error:
         raise DataError("a worker was ended from outside, for want of memory?", hint="--workers 1") from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-class _Pool:
-    """A `Spread` over processes."""
-
-    def __init__(self, pool: ProcessPoolExecutor) -> None:
-        self.pool = pool
-
-    def __call__(self, function: Callable[[Item], Found], items: Iterable[Item], /) -> Iterator[Found]:
-        return self.pool.map(function, items)
 
 
 def write_report(output: Path, title: str, blocks: Sequence[Block]) -> None:
