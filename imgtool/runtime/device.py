@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 
 from imgtool.errors import DeviceError, OptionError
 from imgtool.runtime import processes
 
+Network = TypeVar("Network", bound=torch.nn.Module)
 Size = TypeVar("Size")
 Result = TypeVar("Result")
 Dtype: TypeAlias = torch.dtype  # inside `Device`, "torch" is a field
@@ -46,6 +47,15 @@ class Device:
     def precision(self) -> str:
         """A key of `DTYPES`."""
         return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+
+    def placed(self, network: Network) -> Network:
+        """The network itself, moved here with its channels last, in the type that it has."""
+        where: Any = {
+            "device": self.torch,
+            "memory_format": torch.channels_last,
+        }  # which torch's types do not know
+        moved: Network = network.to(**where)
+        return moved
 
     def autocast(self) -> Autocast:
         """A block in which a network with weights in fp32 works in this type."""

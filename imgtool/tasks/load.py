@@ -137,7 +137,7 @@ def load_vgg(
         network.rescale(load_tensors(activations))
     for convolution in network.children():  # the normalisation before them stays fp32
         convolution.to(device.dtype)
-    return network.to(device.torch, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
+    return device.placed(network).eval()
 
 
 def load_style_network(
@@ -179,7 +179,7 @@ def for_inference(network: HED, device: Device) -> HED:
         network.quicken()
     for convolution in network.children():  # the normalisation before them stays fp32
         convolution.to(device.dtype)
-    return network.requires_grad_(False).to(device.torch, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
+    return device.placed(network.requires_grad_(False)).eval()
 
 
 def hed_of(tensors: Mapping[str, Tensor], weights: WeightsFile) -> HED:
@@ -242,7 +242,7 @@ def load_reader(weights: WeightsFile, device: Device) -> Reader:
         if network.classes != len(alphabet) + 1:
             raise ValueError(f"it names {len(alphabet)} characters and has {network.classes - 1}")
     network = network.requires_grad_(False).eval()
-    return Reader(network.to(device.torch, memory_format=torch.channels_last), alphabet, device.dtype)  # type: ignore[call-overload]
+    return Reader(device.placed(network), alphabet, device.dtype)
 
 
 def load_painter(weights: WeightsFile, device: Device) -> Painter:
@@ -261,5 +261,4 @@ def load_painter(weights: WeightsFile, device: Device) -> Painter:
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d):  # what is normalised by stays fp32
             module.to(device.dtype)
-    network = network.requires_grad_(False).eval().to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Painter(network, tuple(map(str, styles)))
+    return Painter(device.placed(network.requires_grad_(False).eval()), tuple(map(str, styles)))

@@ -50,7 +50,7 @@ class CaptchaTrainee(Averaged[CaptchaReader]):
     ) -> None:
         self.examples, self.alphabet, self.options = examples, alphabet, options
         self.device, self.judge = device, judge
-        self.network = network.to(device.torch, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.network = device.placed(network).train()
         self.optimizer = torch.optim.AdamW(decayed(self.network.parameters(), options.weight_decay))
         self.average = MovingAverage(self.network, options.average)
 

@@ -96,7 +96,7 @@ class EdgesTrainee(Averaged[HED]):
     ) -> None:
         self.pairs, self.options, self.device = pairs, options, device
         self.teacher, self.judge = teacher, judge
-        self.network = network.to(device.torch, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.network = device.placed(network).train()
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not _frozen(name, options.freeze))
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.99))

@@ -45,7 +45,7 @@ class FeaturesTrainee(Averaged[Classifier]):
         device: Device,
     ) -> None:
         self.train, self.held_out, self.options, self.device = train, held_out, options, device
-        self.network = Classifier(shape).to(device.torch, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.network = device.placed(Classifier(shape)).train()
         self.average = MovingAverage(self.network, DECAY)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=options.learning_rate, weight_decay=1e-2

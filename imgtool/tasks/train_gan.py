@@ -73,9 +73,8 @@ class GanTrainee:
         self.pictures, self.options, self.shape = pictures, options, shape
         self.device, self.judge = device, judge
         self.labels = torch.from_numpy(pictures.labels).to(device.torch)
-        place: Any = {"device": device.torch, "memory_format": torch.channels_last}
-        self.generator: Generator = Generator(shape).to(**place).train()
-        self.critic: Discriminator = Discriminator(shape).to(**place).train()
+        self.generator = device.placed(Generator(shape)).train()
+        self.critic = device.placed(Discriminator(shape)).train()
         self.ranks, self.on_parts, self.parts, self.done = ranks, on_parts, 1, 0
         self.calmness = 1.0  # of the learning rates, after a NaN
         ranks.share([*self.generator.state_dict().values(), *self.critic.state_dict().values()])

@@ -42,7 +42,7 @@ class SegmentTrainee(Averaged[UNet]):
     ) -> None:
         self.examples, self.options, self.device, self.judge = examples, options, device, judge
         network = new_network(examples, options)
-        self.network = network.to(device.torch, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.network = device.placed(network).train()
         self.class_weights = torch.from_numpy(examples.class_weights()).to(device.torch)
         self.optimizer = self._optimizer()
         self.average = MovingAverage(self.network, options.average)

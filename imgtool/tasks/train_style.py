@@ -1,7 +1,6 @@
 """One step of the training of a style network, and how it is scored."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -54,15 +53,10 @@ class StyleTrainee(Averaged[StyleNet]):
         self.held_out = self._images(held_out)
         styles = [NamedStyle(style.name, style.image.to(device.torch)) for style in styles]
         self.objective = FastObjective(styles, self.held_out, options, judge)
-        self.network = self._placed(network).train()
+        self.network = device.placed(network).train()
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
         self.average = MovingAverage(self.network, options.average)
         self.mixes = torch.eye(len(styles), device=device.torch)
-
-    def _placed(self, network: StyleNet) -> StyleNet:
-        place: Any = {"device": self.device.torch, "memory_format": torch.channels_last}
-        placed: StyleNet = network.to(**place)
-        return placed
 
     def _images(self, pixels: Pixels) -> Tensor:
         """(N, 3, H, W) in [0, 1] on the device; grey ones get three channels."""
