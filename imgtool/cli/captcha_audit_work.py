@@ -143,8 +143,9 @@ def _trained(
     )
     pace = {"score_every": training.NEVER, "save_every": 60.0}
     training.start(TRAINING, places, path, given, {**values, **pace}, alone=False)
-    lines = RunFolder.resumed(path).history()
-    return f"the same after {options.train:g} s of training for it, {lines[-1]['step']} steps"
+    steps = [line["step"] for line in RunFolder.resumed(path).history()]
+    # In a very short time none is done.
+    return f"the same after {options.train:g} s of training for it, {max(steps, default=0)} steps"
 
 
 def _tell(source: str, captchas: Tried, rates: Mapping[str, Rate]) -> None:

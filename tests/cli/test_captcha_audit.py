@@ -94,6 +94,13 @@ def test_after_training_for_the_style(audit, folder):
     assert not list(folder.glob("run*"))
 
 
+def test_a_training_too_short_for_a_step(audit):
+    result = audit("easy", "--train", "0.000001s", "--json")
+    assert result.code == 0, result.stderr
+    _, after = result.records[0]["rates"]
+    assert after["reader"].endswith("1e-06 s of training for it, 0 steps")
+
+
 def test_training_on_a_set_rates_what_is_held_out(audit, imgtool, folder):
     imgtool("captcha-gen", "-n", "30", "-o", "set")
     result = audit("set", "--train", "0.01s", "--json")
