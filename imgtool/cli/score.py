@@ -156,9 +156,10 @@ def images_command(real: Path, fake: Path, output: Path | None, force: bool, **v
     """Tell how far the pictures in FAKE are from those in REAL: folders, zips, tars, IDX, .npy or .npz.
 
     The Fréchet distance of their features with a bootstrap interval, and the floor, which is as near as can be: the
-    distance of --train to REAL, or without it that of two halves of REAL; precision (fakes that lie among real ones), recall and coverage (real ones that are reached).
-    Features are AlexNet's last (fetched once) unless --features names a space of your own; it is named in the result,
-    and numbers of another space, such as FID, must not be compared with it.
+    distance of --train to REAL, or without it that of two halves of REAL; precision (fakes that lie among real ones),
+    recall and coverage (real ones that are reached). Features are AlexNet's last (fetched once) unless --features
+    names a space of your own; it is named in the result, and numbers of another space, such as FID, must not be
+    compared with it.
 
     \b
     Examples:
