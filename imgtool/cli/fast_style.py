@@ -15,7 +15,7 @@ from imgtool.runtime.given import given_weights
 from imgtool.runtime.registry import registry
 
 BESIDE = {"sheet": "-sheet.png", "sidecar": batch.SIDECAR}  # what is written besides the result
-OWN = ("strength", "blend")  # options of one pass alone
+OWN = ("blend",)  # options of one pass alone
 HELD = {field.name for field in fields(FastStyleOptions)}
 MACHINE = ("device", "precision", "threads", "max_pixels")
 

@@ -96,6 +96,7 @@ knob = partial(params.knob, StylizeOptions())
 @knob("--content-weight", type=float, help="Keep more of the photo.")
 @knob("--style-weight", type=float, help="Take more of the style.")
 @knob("--tv-weight", type=float, help="Smooth more: total variation.")
+@knob("--strength", type=value_types.Share(), help="How far to go from the photo, 0, to the style, 1.")
 @knob(
     "--style-scale",
     type=float,
@@ -137,9 +138,6 @@ knob = partial(params.knob, StylizeOptions())
     "--blend",
     type=value_types.Weighted("="),
     help="In one pass: which style of the network, or a mix of them.  [default: the first]",
-)
-@click.option(
-    "--strength", type=value_types.Share(), help="In one pass: from 0, the photo, to 1.  [default: 1]"
 )
 @knob("--optimizer", type=click.Choice(OPTIMIZERS), help="How to step.")
 @knob("--history", type=int, help="Steps that L-BFGS remembers.")

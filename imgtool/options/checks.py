@@ -20,6 +20,12 @@ def at_least(option: str, value: float, low: float) -> None:
         raise OptionError(option, f"must be at least {low:g}, got {str(value)[:20]}")
 
 
+def share(option: str, value: float) -> None:
+    """A number from 0 to 1."""
+    if not 0 <= value <= 1:
+        raise OptionError(option, f"must be from 0 to 1, got {value:g}")
+
+
 def within(option: str, value: int, low: int, high: int) -> None:
     """A number from `low` to `high`."""
     if not low <= value <= high:

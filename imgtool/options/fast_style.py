@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from imgtool.errors import OptionError
-from imgtool.options.checks import MAX_SEED, at_least, ends, weighted, within
+from imgtool.options.checks import MAX_SEED, at_least, ends, share, weighted, within
 from imgtool.options.stylize import vgg_layers
 
 STYLE_NET = "style-net"  # what a file of weights calls the network
@@ -77,8 +77,7 @@ class FastStyleOptions:
     def __post_init__(self) -> None:
         if self.size is not None:
             at_least("size", self.size, 1)
-        if not 0 <= self.strength <= 1:
-            raise OptionError("strength", f"must be from 0 to 1, got {self.strength:g}")
+        share("strength", self.strength)
         for name, weight in self.blend.items():
             if not 0 < weight < math.inf:
                 raise OptionError("blend", f"weight of {name} must be above 0, got {weight:g}")

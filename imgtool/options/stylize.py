@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from imgtool.errors import OptionError
-from imgtool.options.checks import MAX_SEED, at_least, choice, weighted, within
+from imgtool.options.checks import MAX_SEED, at_least, choice, share, weighted, within
 
 # Convolutions in each of the five blocks: Simonyan & Zisserman 2014, table 1, columns D and E.
 VGG_CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -51,6 +51,7 @@ class StylizeOptions:
     content_weight: float = 1.0
     style_weight: float = 1.0
     tv_weight: float = 1.0
+    strength: float = 1.0  # how much of the way from the photo's Gram matrices to the style's is asked for
     content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv4_2": 1.0})
     style_layers: Mapping[str, float] = field(default_factory=_style_layers)
     normalize: bool = True
@@ -90,6 +91,7 @@ class StylizeOptions:
             )
         for name in ("content_weight", "style_weight", "tv_weight"):
             at_least(name, getattr(self, name), 0)
+        share("strength", self.strength)
         if self.content_weight == self.style_weight == self.tv_weight == 0:
             raise OptionError("style_weight", "all weights are 0, so there is nothing to optimise")
         for name in ("time", "style_scale"):

@@ -80,6 +80,8 @@ class StyleObjective:
         with torch.no_grad():
             self.content = self._kept(content)
             self.targets = self._targets(styles, longest)
+            if options.strength < 1:
+                self.targets = [self._on_the_way(content, target) for target in self.targets]
 
     def __call__(self, image: Tensor) -> Losses:
         """Losses of an image (1, 3, H, W) in [0, 1], differentiable."""
@@ -123,8 +125,13 @@ class StyleObjective:
         return STYLE_UNIT * scale**4 if self.options.normalize else AUTHORS_STYLE_UNIT
 
     def _smoothness(self, image: Tensor) -> Tensor:
-        weight = self.options.tv_weight * TV_UNIT
+        weight = self._smoothness_weight
         return weight * total_variation(image) if weight else image.new_zeros(())
+
+    @property
+    def _smoothness_weight(self) -> float:
+        """As strong as the style is: alone it would move the photo."""
+        return self.options.tv_weight * TV_UNIT * self.options.strength
 
     def _targets(self, styles: Sequence[Style], longest: float) -> list[_Target]:
         """One target for all styles that have no region of their own, and one for each that has."""
@@ -143,6 +150,17 @@ class StyleObjective:
                 share = float(style.content_mask.square().mean())
                 targets.append(_Target(self._grams(style, longest), style.weight * share, style.content_mask))
         return targets
+
+    def _on_the_way(self, content: Tensor, target: _Target) -> _Target:
+        """The point between the photo's Gram matrices and a target's that `strength` asks for.
+
+        Asked for s of the way, and not for a loss s times as heavy, each photo and style is left at 1 - s of its own
+        distance, but for what content takes of the s.
+        """
+        own = self._grams_of(content, target.mask)
+        strength = self.options.strength
+        grams = {layer: torch.lerp(own[layer], gram, strength) for layer, gram in target.grams.items()}
+        return target._replace(grams=grams)
 
     def _grams(self, style: Style, longest: float) -> dict[str, Tensor]:
         """Gram matrices of a style picture at the size at which its strokes are wanted."""

@@ -19,7 +19,7 @@ from imgtool.tasks.style_objective import Losses, Style, StyleObjective
 from imgtool.tasks.tiled_objective import TiledObjective
 
 RESTARTS = 3  # after a loss that is not finite, each with a step of half the length
-FIRST_STEP = 0.02  # mean change of a pixel in the first step of a scale
+FIRST_STEP = 0.02  # mean change of a pixel in the first step of a scale, at full strength
 COARSE_SHARE = 0.3  # of the time budget, for all scales before the last
 ADAM_RATE = 0.03
 
@@ -107,6 +107,8 @@ def stylize(
     if options.size is not None:
         size = fit(size, options.size)
     full = resize(content, size).to(device)
+    if options.strength == 0:
+        return StylizeResult(full.cpu(), (0,) * options.scales, (), 0.0)
     styles = [_placed(style, full if options.preserve_color else None, device) for style in styles]
     image = _start(full, styles[0].image, options, init)
     run = _Run(options, on_step, deadline)
@@ -230,7 +232,7 @@ class _Run:
         """The best picture of one scale, starting from `image`; after divergence, the last good one."""
         self.steps.append(0)
         self.best, lowest = image, torch.inf
-        first_step, restarts = FIRST_STEP, 0
+        first_step, restarts = FIRST_STEP * self.options.strength, 0
         optimizer = _optimizer(self.options, first_step)
         end = self._end(scale)
         while self.steps[-1] < self.options.steps_per_scale[scale] and not self._late(end):

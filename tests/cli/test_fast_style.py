@@ -93,7 +93,6 @@ def test_second_picture_is_no_style(paint, save, folder):
     assert result.code == 1 and "2 done, 1 failed" in result.stderr.replace("0 skipped, ", "")
 
 
-@pytest.mark.parametrize("option", [("--strength", "0.5"), ("--blend", "night")])
-def test_options_of_one_pass_alone(stylize, pictures, option):
-    result = stylize("photo.png", "painting.png", *option)
-    assert result.code == 2 and f"{option[0]} is of one pass" in result.error
+def test_options_of_one_pass_alone(stylize, pictures):
+    result = stylize("photo.png", "painting.png", "--blend", "night")
+    assert result.code == 2 and "--blend is of one pass" in result.error
