@@ -102,6 +102,12 @@ knob = partial(params.knob, StylizeOptions())
     type=float,
     help="Size of the style picture against the result: above 1 for larger strokes.",
 )
+@knob(
+    "--stroke",
+    type=float,
+    help="Width of strokes in pixels, whatever the size; twice as wide for a result twice as large. Works from as "
+    "small a size as that takes.",
+)
 @click.option("--preserve-color/--no-preserve-color", default=None, help="Keep the colours of the photo.")
 @knob(
     "--init",
@@ -180,6 +186,8 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
       imgtool stylize photo.jpg painting.jpg --size 1024 --time 5m --sheet
       imgtool stylize photos/ --style a.jpg:0.7 --style b.jpg:0.3 -o painted/
       imgtool stylize photo.jpg painting.jpg --preserve-color --style-scale 1.5
+      imgtool stylize photo.jpg painting.jpg --size 512 --stroke 8 --strength 0.7
+      imgtool stylize photo.jpg painting.jpg --size 4096 --stroke 64 --strength 0.7
       imgtool stylize photos/ --weights runs/style --blend night=0.6,waves=0.4 -o painted/
     """
     if fast_style.is_wanted(values["weights"]):

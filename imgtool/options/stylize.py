@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from imgtool.errors import OptionError
 from imgtool.options.checks import MAX_SEED, at_least, choice, share, weighted, within
+from imgtool.options.strokes import STROKES_ACROSS, scales_for, steps_for
 
 # Convolutions in each of the five blocks: Simonyan & Zisserman 2014, table 1, columns D and E.
 VGG_CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -68,6 +69,7 @@ class StylizeOptions:
     history: int = 10  # pairs that L-BFGS remembers
     init: str = "content"  # one of INITS; anything else names a picture
     style_scale: float = 1.0  # size of the style picture's longest side against the result's
+    stroke: float | None = None  # width of strokes in pixels of the result; None leaves it to `style_scale`
     preserve_color: bool = False
     seed: int = 0
 
@@ -94,12 +96,14 @@ class StylizeOptions:
         share("strength", self.strength)
         if self.content_weight == self.style_weight == self.tv_weight == 0:
             raise OptionError("style_weight", "all weights are 0, so there is nothing to optimise")
-        for name in ("time", "style_scale"):
+        for name in ("time", "style_scale", "stroke"):
             value = getattr(self, name)
             if isinstance(value, str):
                 raise OptionError(name, f"must be a number, got {value!r}")
             if value is not None and not (0 < value < math.inf):
                 raise OptionError(name, f"must be above 0, got {value:g}")
+        if self.stroke is not None and self.style_scale != 1:
+            raise OptionError("stroke", "says how wide strokes are, as --style-scale does; give one of them")
         known = vgg_layers(STYLE_NETWORKS[self.network])
         for name in ("content_layers", "style_layers"):
             weighted(name, getattr(self, name), known)
@@ -109,11 +113,18 @@ class StylizeOptions:
         """Steps of each scale, coarse to fine."""
         return self.steps[:1] * (self.scales - len(self.steps)) + self.steps
 
+    def for_size(self, longest: int) -> Self:
+        """The same for a result whose longest side is known, with its strokes told by `style_scale`."""
+        if self.stroke is None:
+            return self
+        return replace(self, stroke=None, style_scale=STROKES_ACROSS * self.stroke / longest)
+
     @classmethod
     def of_recipe(cls, recipe: str = "default", **given: Any) -> Self:
         """The options of a named recipe, but for those that are given.
 
-        A time alone means as many steps as fit; several numbers of steps mean as many scales.
+        A time alone means as many steps as fit; several numbers of steps mean as many scales, and a stroke as many as
+        it takes.
         """
         choice("recipe", recipe, STYLIZE_RECIPES)
         numbers = len(given.get("steps", ()))
@@ -123,6 +134,11 @@ class StylizeOptions:
             )
         if given.get("time") is not None:
             given.setdefault("steps", (UNLIMITED,))
+        if given.get("stroke") is not None and "scales" not in given:
+            given["scales"] = scales_for(given["stroke"], given.get("size", cls.size))
+            given.setdefault(
+                "steps", steps_for(given["scales"], STYLIZE_RECIPES[recipe].get("steps", cls.steps))
+            )
         if "scales" in given:
             steps = STYLIZE_RECIPES[recipe].get("steps", cls.steps)
             given.setdefault("steps", steps[-max(1, given["scales"]) :])

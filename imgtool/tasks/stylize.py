@@ -106,6 +106,7 @@ def stylize(
     size = (content.shape[-2], content.shape[-1])
     if options.size is not None:
         size = fit(size, options.size)
+    options = options.for_size(max(size))
     full = resize(content, size).to(device)
     if options.strength == 0:
         return StylizeResult(full.cpu(), (0,) * options.scales, (), 0.0)
