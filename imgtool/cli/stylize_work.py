@@ -11,18 +11,18 @@ from torch import Tensor
 
 from imgtool import STARTED
 from imgtool.api.inputs import mask_of
-from imgtool.cli import params
+from imgtool.cli import params, stylize_memory
 from imgtool.cli.batch import Job
 from imgtool.cli.console import OnProgress, console
 from imgtool.cli.session import Session
 from imgtool.imaging.io import Picture
 from imgtool.imaging.tensors import fit, resize, to_image, to_picture
 from imgtool.options.stylize import INITS, RECIPE_FIELDS, StylizeOptions
-from imgtool.runtime.device import has_memory, require_memory, step_down
+from imgtool.runtime.device import step_down
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import activations_name, load_style_network
 from imgtool.tasks.style_objective import Style
-from imgtool.tasks.stylize import Step, StylizeResult, memory_needed, stylize
+from imgtool.tasks.stylize import Step, StylizeResult, stylize
 
 # Kept back from --time for writing the result and giving back its memory: a part whatever the size, and a part for
 # each megapixel.
@@ -30,8 +30,6 @@ WRITE_SECONDS, WRITE_SECONDS_PER_MEGAPIXEL = 0.3, 1.0
 # And for leaving, as a share of what it took to load all that is then unloaded, for both wait for the same machine.
 # Seen with two busy cores: 1.5 s to load, 0.6 to 0.9 s to leave after 256 and 512 px, 1.0 s after 1024 px.
 LEAVE_SHARE = 0.6
-TILE = 512  # pixels of a tile's side where the whole picture does not fit
-LEAN_HISTORY = 2  # pairs of L-BFGS that are enough to go on when memory ran out
 
 
 class StylizeWork:
@@ -69,11 +67,17 @@ class StylizeWork:
         size = (picture.height, picture.width)
         if self.options.size is not None:
             size = fit(size, self.options.size)
-        smaller = f"--size {_smaller(size)}"
+        hint = f"--size {stylize_memory.smaller(size)}"
         if self.options.style_scale > 1:
-            smaller += " or a smaller --style-scale"
-        styles = [(style.image.shape[-2], style.image.shape[-1]) for style in self.styles]
-        tries = self._fitting(size, styles, smaller)
+            hint += " or a smaller --style-scale"
+        tries = stylize_memory.fitting(
+            self.options,
+            size,
+            list(self._sides(size)),
+            self.session.device,
+            keep_history=self.values["history"] is not None,
+            hint=hint,
+        )
         with console.progress(job.source.stem) as on_progress:
 
             def run(options: StylizeOptions) -> tuple[StylizeOptions, StylizeResult]:
@@ -87,7 +91,7 @@ class StylizeWork:
                     on_step=self._on_step(job, picture, began, on_progress),
                 )
 
-            options, result = step_down(run, tries, say=_say_leaner, hint=smaller)
+            options, result = step_down(run, tries, say=stylize_memory.say_leaner, hint=hint)
         recipe = self.session.recipe(
             ingredient, _resolved(options, result), unfinished=result.interrupted is not None
         )
@@ -97,20 +101,12 @@ class StylizeWork:
             self._write_sheet(job, picture, painted, result)
         return self._told(job, result, size, time.monotonic() - began)
 
-    def _fitting(
-        self, size: tuple[int, int], styles: Sequence[tuple[int, int]], smaller: str
-    ) -> list[StylizeOptions]:
-        """The options, and leaner ones, but for those that certainly need more memory than there is."""
-
-        def needed(options: StylizeOptions) -> int:
-            return memory_needed(size, options, self.session.device.dtype, styles)
-
-        device, tries = self.session.device.torch, leaner(self.options, size)
-        require_memory(device, needed(tries[-1]), hint=smaller)
-        fitting = [options for options in tries if has_memory(device, needed(options))]
-        if fitting[0] is not self.options:
-            console.say(f"memory does not suffice for the whole at once; with {_lean(fitting[0])}")
-        return fitting
+    def _sides(self, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
+        """(height, width) of each style picture as it is worked on for a result of `size`."""
+        for style in self.styles:
+            if style.image is not None:
+                longest = max(size) * self.options.for_size(max(size)).style_scale
+                yield fit((style.image.shape[-2], style.image.shape[-1]), longest)
 
     def _find_activations(self, weights: WeightsFile) -> WeightsFile | None:
         """What the network is rescaled by, as its paper has it; None, and a word about it, if nobody measured it."""
@@ -236,34 +232,6 @@ def _resolved(options: StylizeOptions, result: StylizeResult) -> dict[str, Any]:
         # Scales that a signal cut off had no step.
         "steps": [*result.steps, *[0] * (options.scales - len(result.steps))],
     }
-
-
-def leaner(options: StylizeOptions, size: tuple[int, int]) -> list[StylizeOptions]:
-    """Options that take less and less memory for a result of (height, width), the given ones first.
-
-    Tiles give the same picture but for rounding, so they come before a shorter memory of the way. The recipe tells
-    which it was.
-    """
-    tries = [options]
-    if options.tile is None and size[0] * size[1] > 4 * TILE**2:
-        tries.append(replace(options, tile=TILE))
-    if options.history > LEAN_HISTORY:
-        tries.append(replace(tries[-1], history=LEAN_HISTORY))
-    return tries
-
-
-def _lean(options: StylizeOptions) -> str:
-    tile = "" if options.tile is None else f"--tile {options.tile} "
-    return f"{tile}--history {options.history}"
-
-
-def _say_leaner(options: StylizeOptions) -> None:
-    console.warn(f"out of memory; once more with {_lean(options)}")
-
-
-def _smaller(size: tuple[int, int]) -> int:
-    """A size that needs half of the memory."""
-    return max(64, int(max(size) * 0.7))
 
 
 def _alpha(picture: Picture, size: tuple[int, int]) -> Tensor | None:

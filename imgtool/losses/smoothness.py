@@ -1,5 +1,6 @@
 """Penalties on the roughness of a picture."""
 
+import torch
 from torch import Tensor
 
 
@@ -18,3 +19,16 @@ def total_variation(image: Tensor) -> Tensor:
     down = (image[..., 1:, :] - image[..., :-1, :]).square().sum()
     across = (image[..., :, 1:] - image[..., :, :-1]).square().sum()
     return (down + across) / image.numel()
+
+
+@torch.no_grad()
+def total_variation_gradient(image: Tensor) -> Tensor:
+    """The gradient of `total_variation`, with one further picture in memory instead of five; (N, C, H, W)."""
+    gradient = torch.zeros_like(image)
+    for axis in (-2, -1):
+        length = image.shape[axis] - 1
+        first, second = image.narrow(axis, 0, length), image.narrow(axis, 1, length)
+        difference = second - first
+        gradient.narrow(axis, 1, length).add_(difference)
+        gradient.narrow(axis, 0, length).sub_(difference)
+    return gradient.mul_(2 / image.numel())

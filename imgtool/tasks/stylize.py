@@ -170,13 +170,13 @@ def memory_needed(
         size: (height, width) of the result.
         options: those of the task.
         dtype: of the network.
-        styles: (height, width) of the style pictures.
+        styles: (height, width) of the style pictures as they are worked on at full size.
     """
 
     def pixels(sides: tuple[int, int]) -> int:
         return (sides[0] + 2 * options.margin) * (sides[1] + 2 * options.margin)
 
-    seen = [pixels(size), *(pixels(fit(style, max(size) * options.style_scale)) for style in styles)]
+    seen = [pixels(size), *map(pixels, styles)]
     kept = 0
     if options.tile is not None:
         kept, most = pixels(size) * KEPT_NUMBERS, _tile_pixels(options, REACH)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from imgtool.imaging.tiling import Span, Tile, Tiling
 from imgtool.losses.gram import content_loss, gram_matrix
+from imgtool.losses.smoothness import total_variation_gradient
 from imgtool.nn.vgg import STRIDE, VGG, crop
 from imgtool.options.stylize import StylizeOptions
 from imgtool.tasks.style_objective import Losses, Style, StyleObjective, guide_of
@@ -45,9 +46,10 @@ class TiledObjective(StyleObjective):
         """Losses of an image (1, 3, H, W) in [0, 1]; `total` is differentiable."""
         with torch.no_grad():
             grams = self._grams_under(image, [target.mask for target in self.targets])
+            smoothness = self._smoothness(image)
         style, slopes = self._slopes(grams)
         content, gradient = self._pull(image, slopes)
-        terms = content, style, self._smoothness(image).detach()
+        terms = content, style, smoothness
         total: Tensor = _WithGradient.apply(image, torch.stack(terms).sum(), gradient)
         return Losses(total, *terms)
 
@@ -80,10 +82,10 @@ class TiledObjective(StyleObjective):
             if terms:
                 (own,) = torch.autograd.grad(torch.stack(terms).sum(), window)
                 _window(gradient, tile).add_(own)
-        smoothness = self._smoothness(leaf)
         whole = torch.autograd.grad(padded, leaf, gradient)[0]
-        if smoothness.requires_grad:
-            whole = whole + torch.autograd.grad(smoothness, leaf)[0]
+        del padded, gradient
+        if self._smoothness_weight:
+            whole.add_(total_variation_gradient(image), alpha=self._smoothness_weight)
         return content, whole
 
     def _kept(self, content: Tensor) -> dict[str, Tensor]:

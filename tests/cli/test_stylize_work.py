@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -297,15 +296,6 @@ class TestExitCodes:
         rerun("out.png", "--find", random_vgg19.parent)
         result = stylize("photo.png", "painting.png", "-o", "b.png", "--tile", "63")
         assert result.code == 2 and "--tile: must be at least 64" in result.error
-
-    def test_large_pictures_get_tiles_first(self):
-        options = StylizeOptions()
-        large = stylize_work.leaner(options, (3000, 4000))
-        assert [(each.tile, each.history) for each in large] == [(None, 10), (512, 10), (512, 2)]
-        small = stylize_work.leaner(options, (512, 512))
-        assert [(each.tile, each.history) for each in small] == [(None, 10), (None, 2)]
-        own = stylize_work.leaner(replace(options, tile=256, history=2), (3000, 4000))
-        assert own == [replace(options, tile=256, history=2)]
 
     def test_divergence(self, stylize, pictures, monkeypatch):
         def diverged(content, *_, **__):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from imgtool.losses.smoothness import total_variation
+from imgtool.losses.smoothness import total_variation, total_variation_gradient
 
 
 def plain(image):
@@ -26,6 +26,8 @@ def test_values_and_gradient(shape):
     ).requires_grad_()
     assert float(total_variation(image.detach())) == pytest.approx(plain(image), rel=1e-12, abs=0)
     assert torch.autograd.gradcheck(total_variation, image)
+    expected = torch.autograd.grad(total_variation(image), image)[0]
+    torch.testing.assert_close(total_variation_gradient(image), expected, rtol=1e-12, atol=1e-15)
 
 
 def test_flat_pictures_have_none():

@@ -1,0 +1,86 @@
+"""What `imgtool stylize` takes of the memory without being asked."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from imgtool.cli import stylize_memory
+from imgtool.cli.stylize_memory import fitting, leaner
+from imgtool.errors import DeviceError
+from imgtool.options.stylize import StylizeOptions
+from imgtool.runtime import device
+from imgtool.runtime.device import Device
+from imgtool.tasks.stylize import memory_needed
+
+OPTIONS = StylizeOptions()
+CPU = Device(torch.device("cpu"), torch.bfloat16, "a test")
+
+
+@pytest.fixture
+def free(monkeypatch):
+    """Sets the free memory in GB."""
+
+    def set(gigabytes):
+        for module in (device, stylize_memory):
+            monkeypatch.setattr(module, "memory_available", lambda _: int(gigabytes * 1e9))
+
+    return set
+
+
+def first(size, options=OPTIONS, on=CPU, **more):
+    return fitting(
+        options, size, [(size[0], size[1])], on, hint="--size 64", **{"keep_history": False, **more}
+    )[0]
+
+
+def test_large_pictures_get_tiles_first():
+    large = leaner(OPTIONS, (3000, 4000))
+    assert [(each.tile, each.history) for each in large] == [
+        *((4000, 10), (1024, 10), (512, 10), (1024, 5), (512, 5), (1024, 2), (512, 2))
+    ]
+    assert [(each.tile, each.history) for each in leaner(OPTIONS, (512, 512))] == [
+        *((None, 10), (None, 5), (None, 2))
+    ]
+    own = replace(OPTIONS, tile=256, history=2)
+    assert leaner(own, (3000, 4000)) == [own]
+
+
+@pytest.mark.parametrize("gigabytes", [4, 24, 1000])
+def test_large_pictures_stay_modest(free, gigabytes):
+    """On a machine with room for all of it, too: there is other work."""
+    free(gigabytes)
+    chosen = first((3000, 4000))
+    needed = memory_needed((3000, 4000), chosen, CPU.dtype, [(3000, 4000)])
+    assert (needed <= 3e9) == (gigabytes < 100)
+    assert (chosen.tile, chosen.history) == ((512, 2) if gigabytes < 100 else (4000, 10))
+
+
+def test_what_fits_stays_whole(free):
+    free(24)
+    assert first((512, 512)) is OPTIONS
+    assert first((1365, 2048)).tile == 2048  # told in the recipe, for tiles were an option
+    free(8)
+    assert first((1365, 2048)).tile == 1024
+
+
+def test_what_was_asked_for_is_done_if_it_can_be(free):
+    free(24)
+    own = replace(OPTIONS, tile=4000)
+    assert first((3000, 4000), own) == own
+    kept = first((3000, 4000), replace(OPTIONS, history=10), keep_history=True)
+    assert (kept.tile, kept.history) == (512, 10)
+    free(3)
+    assert first((3000, 4000), keep_history=True).history == 2
+
+
+def test_an_accelerator_is_there_to_be_used(free):
+    free(24)
+    on = Device(torch.device("cuda"), torch.bfloat16, "a test")
+    assert first((3000, 4000), on=on).tile == 4000
+
+
+def test_too_little_for_anything(free):
+    free(0.5)
+    with pytest.raises(DeviceError, match=r"0\.5 GB are free"):
+        first((3000, 4000))
