@@ -152,6 +152,18 @@ def test_what_is_no_picture(small, folder, content, reason):
         small(content, "painting.png")
 
 
+def test_a_style_file_stands_for_its_picture(small, folder, random_vgg19):
+    words = ("--weights", str(random_vgg19), "--precision", "fp32", "--size", "64", "--threads", "1")
+    saved = main.run(["save-style", "painting.png", "-o", "painting.imgstyle", *words, "-q"])
+    assert saved == 0
+    one, other = (small("photo.png", f"painting.{suffix}").image for suffix in ("png", "imgstyle"))
+    assert (one - other).abs().max() < 0.01
+    mixed = small("photo.png", [("painting.imgstyle", 0.5), "photo.png"])
+    assert mixed.image.shape == one.shape
+    with pytest.raises(OptionError, match="has no conv1_2"):
+        small("photo.png", "painting.imgstyle", style_layers={"conv1_2": 1.0})
+
+
 def test_options_are_checked(small, folder):
     with pytest.raises(OptionError, match="--size: must be at least 1"):
         small("photo.png", "painting.png", size=0)

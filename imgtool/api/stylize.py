@@ -26,6 +26,8 @@ from imgtool.runtime.registry import find_weights
 from imgtool.tasks import stylize as task
 from imgtool.tasks.fast_style import Painter, fast_style
 from imgtool.tasks.load import activations_name, load_painter, load_style_network
+from imgtool.tasks.placed_styles import require_same_network
+from imgtool.tasks.style_file import is_style_file, load_style
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult
 
@@ -83,8 +85,8 @@ def stylize(
 
     Args:
         content: the photo.
-        style: a picture, or several, each alone or as a pair with its weight; None for `weights` of `train-style`,
-            which repaint in one pass.
+        style: a picture or a style file, or several, each alone or as a pair with its weight; None for `weights` of
+            `train-style`, which repaint in one pass.
         content_masks: white where each style applies, one for each.
         style_masks: white where each style is taken from; each goes with a content mask.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
@@ -117,6 +119,7 @@ def stylize(
         measured = activations_name(file) if given.rescale else None
         activations = None if measured is None else find_weights(measured)
         given = replace(given, rescale=activations is not None)
+        require_same_network(styles, given, file, chosen)
         network = load_style_network(file, given, chosen, activations)
     result = task.stylize(
         to_image(photo.pixels),
@@ -170,16 +173,26 @@ def _styles(
         raise OptionError("content_masks", f"{len(content_masks)} for {len(pairs)} styles, expected one each")
     if style_masks and len(style_masks) != len(content_masks):
         raise OptionError("style_masks", f"{len(style_masks)} for {len(content_masks)} content masks")
-    images = [(to_image(picture_of(picture, "style").pixels), weight) for picture, weight in pairs]
-    for _, weight in images:
-        if not 0 < weight < float("inf"):
-            raise OptionError("style", f"a weight must be above 0, got {weight:g}")
-    if len(images) == 1:
-        images *= max(1, len(content_masks))
+    found = [_style(picture, weight) for picture, weight in pairs]
+    if len(found) == 1:
+        found *= max(1, len(content_masks))
     return [
-        Style(image, weight, _mask(content_mask, "content_masks"), _mask(style_mask, "style_masks"))
-        for (image, weight), content_mask, style_mask in zip_longest(images, content_masks, style_masks)
+        replace(
+            style,
+            content_mask=_mask(content_mask, "content_masks"),
+            style_mask=_mask(style_mask, "style_masks"),
+        )
+        for style, content_mask, style_mask in zip_longest(found, content_masks, style_masks)
     ]
+
+
+def _style(given: PictureLike, weight: float) -> Style:
+    """A style picture, or what a style file says of one."""
+    if not 0 < weight < float("inf"):
+        raise OptionError("style", f"a weight must be above 0, got {weight:g}")
+    if isinstance(given, str | os.PathLike) and is_style_file(Path(given)):
+        return Style(None, weight, saved=load_style(Path(given)))
+    return Style(to_image(picture_of(given, "style").pixels), weight)
 
 
 def _is_pair(given: Any) -> bool:

@@ -24,6 +24,7 @@ from imgtool.files import printable
 # Where each command lives; a module is loaded when its command is asked for.
 COMMANDS = {
     "stylize": "imgtool.cli.stylize:stylize_command",
+    "save-style": "imgtool.cli.save_style:save_style_command",
     "train-style": "imgtool.cli.train_style:train_style_command",
     "edges": "imgtool.cli.edges:edges_command",
     "train-edges": "imgtool.cli.train_edges:train_edges_command",

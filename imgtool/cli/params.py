@@ -157,7 +157,8 @@ def output(formats: Sequence[str] = FORMATS) -> Callable[[F], F]:
             "-o",
             "--output",
             type=click.Path(),
-            help="A file, a folder for several inputs, or - for stdout.  [default: {stem}-{command}.png]",
+            help="A file, a folder for several inputs, or - for stdout.  [default: "
+            f"{{stem}}-{{command}}.{formats[0]}]",
         ),
         click.option(
             "--name",
@@ -168,7 +169,7 @@ def output(formats: Sequence[str] = FORMATS) -> Callable[[F], F]:
         click.option(
             "--format",
             type=click.Choice(formats),
-            default="png",
+            default=formats[0],
             show_default=True,
             help="Format where no file name tells it.",
         ),

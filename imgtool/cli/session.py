@@ -199,11 +199,19 @@ class Session:
         Raises:
             OutputError: it cannot be written.
         """
+        self.write_bytes(job, text.encode())
+
+    def write_bytes(self, job: Job, data: bytes) -> None:
+        """Write an output that is no picture, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
         if job.to_stream:
-            _to_stdout(text.encode())
+            _to_stdout(data)
             return
         with atomic_write(job.output, overwrite=self.force or job.unfinished) as file:
-            file.write(text.encode())
+            file.write(data)
 
     def write_text_beside(self, job: Job, ending: str, text: str) -> None:
         """Write a further file of a job that is text."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -15,12 +16,16 @@ from imgtool.cli import params, stylize_memory
 from imgtool.cli.batch import Job
 from imgtool.cli.console import OnProgress, console
 from imgtool.cli.session import Session
+from imgtool.cli.sources import STREAM
+from imgtool.cli.style_files import read_style_file
 from imgtool.imaging.io import Picture
 from imgtool.imaging.tensors import fit, resize, to_image, to_picture
 from imgtool.options.stylize import INITS, RECIPE_FIELDS, StylizeOptions
 from imgtool.runtime.device import step_down
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import activations_name, load_style_network
+from imgtool.tasks.placed_styles import require_pictures, require_same_network
+from imgtool.tasks.style_file import is_style_file
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import Step, StylizeResult, stylize
 
@@ -57,6 +62,8 @@ class StylizeWork:
         weights = self.session.find_weights(values["weights"] or options.network)
         activations = self._find_activations(weights) if options.rescale else None
         self.options = options = replace(options, rescale=activations is not None)
+        require_pictures(self.styles, options)
+        require_same_network(self.styles, options, weights, self.session.device)
         self.network = load_style_network(weights, options, self.session.device, activations)
 
     def __call__(self, job: Job) -> dict[str, Any]:
@@ -119,19 +126,21 @@ class StylizeWork:
     def _read_styles(self, styles: Sequence[tuple[str, float]]) -> Iterator[Style]:
         """The style pictures, each with its pair of masks if there is one."""
         content_masks, style_masks = self.values["content_mask"], self.values["style_mask"]
-        images = [
-            (to_image(self.session.read_shared(path, "style", weight).pixels), weight)
-            for path, weight in styles
-        ]
-        if len(images) == 1:
-            images *= max(1, len(content_masks))
-        for (image, weight), content_mask, style_mask in zip_longest(images, content_masks, style_masks):
-            yield Style(
-                image=image,
-                weight=weight,
+        found = [self._read_style(path, weight) for path, weight in styles]
+        if len(found) == 1:
+            found *= max(1, len(content_masks))
+        for style, content_mask, style_mask in zip_longest(found, content_masks, style_masks):
+            yield replace(
+                style,
                 content_mask=self._read_mask(content_mask, "content_mask"),
                 style_mask=self._read_mask(style_mask, "style_mask"),
             )
+
+    def _read_style(self, path: str, weight: float) -> Style:
+        """A style picture, or what a style file says of one."""
+        if path != STREAM and is_style_file(Path(path)):
+            return Style(None, weight, saved=read_style_file(self.session, path, weight))
+        return Style(to_image(self.session.read_shared(path, "style", weight).pixels), weight)
 
     def _read_mask(self, path: str | None, param: str) -> Tensor | None:
         """A mask as (1, 1, H, W) in [0, 1], white where it holds; transparent is black."""
@@ -174,6 +183,7 @@ class StylizeWork:
         panels += [
             (f"style {number}" if len(self.styles) > 1 else "style", to_picture(style.image))
             for number, style in enumerate(self.styles, start=1)
+            if style.image is not None
         ]
         panels.append(("result", painted))
         curves = {

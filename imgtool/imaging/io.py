@@ -17,7 +17,15 @@ from imgtool.imaging.decode import MAX_PIXELS, decode, pillow_settings, sniff
 from imgtool.imaging.encode import FORMATS, can_embed, encode
 from imgtool.imaging.modes import from_pillow
 from imgtool.imaging.picture import Picture
-from imgtool.imaging.recipes import KEY, MAX_RECIPE_BYTES, from_json, from_xmp, sidecar_path, to_json
+from imgtool.imaging.recipes import (
+    KEY,
+    MAX_RECIPE_BYTES,
+    from_header,
+    from_json,
+    from_xmp,
+    sidecar_path,
+    to_json,
+)
 from imgtool.imaging.vector import svg_recipe
 
 __all__ = [
@@ -165,6 +173,8 @@ def _embedded(path: Path, name: str) -> str | None:
         head = file.read(64)
         if head.lstrip().startswith(b"<svg"):
             return svg_recipe(head + file.read(2 * MAX_RECIPE_BYTES))
+        if head[4:9] == b"\0\0\0\0{":  # safetensors
+            return from_header(head + file.read(2 * MAX_RECIPE_BYTES))
         if head.startswith(b"\x93NUMPY"):  # an array has no place for one
             return None
         formats, called = sniff(head, name)

@@ -80,6 +80,20 @@ def to_xmp(text: str) -> bytes:
     return _PACKET.format(escape(text)).encode("utf-8")
 
 
+def from_header(start: bytes) -> str | None:
+    """The recipe's JSON in the metadata of a style file, whose first bytes are given; None if it has none.
+
+    Raises:
+        RecipeError: They are damaged.
+    """
+    length = int.from_bytes(start[:8], "little")
+    try:
+        text = json.loads(start[8 : 8 + length])["__metadata__"].get(KEY)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise RecipeError("a damaged style file") from error
+    return text if isinstance(text, str) else None
+
+
 def from_xmp(packet: bytes) -> str | None:
     """The JSON of a recipe in an XMP packet; found by its element, no XML is interpreted."""
     found = re.search(rb"<imgtool:recipe>([^<]*)</imgtool:recipe>", packet)

@@ -30,7 +30,8 @@ def vgg_layers(network: str) -> tuple[str, ...]:
     )
 
 
-def _style_layers() -> dict[str, float]:
+def style_layers() -> dict[str, float]:
+    """The layers of Gatys et al.: the first of each block."""
     return {f"conv{block}_1": 1.0 for block in range(1, 6)}
 
 
@@ -54,7 +55,7 @@ class StylizeOptions:
     tv_weight: float = 1.0
     strength: float = 1.0  # how much of the way from the photo's Gram matrices to the style's is asked for
     content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv4_2": 1.0})
-    style_layers: Mapping[str, float] = field(default_factory=_style_layers)
+    style_layers: Mapping[str, float] = field(default_factory=style_layers)
     normalize: bool = True
     pool: str = "max"
     optimizer: str = "lbfgs"

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from imgtool.errors import WeightsError
+from imgtool.errors import BadImage, WeightsError
 from imgtool.files import atomic_write, printable
 from imgtool.runtime.convert import write_safetensors
 
@@ -44,6 +44,27 @@ def load_tensors(file: "WeightsFile | Path") -> dict[str, Tensor]:
         name: tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
         for name, tensor in paper_names(tensors, path.name).items()
     }
+
+
+def load_safetensors(path: Path, *, at_most: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file as they are, and its metadata; no other format is tried.
+
+    Raises:
+        BadImage: it cannot be read, is damaged, or larger than `at_most` bytes.
+    """
+    try:
+        size = path.stat().st_size
+        if size > at_most:
+            raise BadImage(printable(path), f"it is {size:,} bytes, expected at most {at_most:,}")
+        tensors = _safetensors(path)
+        with safe_open(path, "pt") as opened:
+            return tensors, dict(opened.metadata() or {})
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadImage(printable(path), f"it cannot be read: {reason.lower()}") from error
+    except (WeightsError, SafetensorError) as error:
+        reason = str(error).removeprefix(f"{printable(path)} ").removeprefix("is ")
+        raise BadImage(printable(path), reason) from error
 
 
 def load_metadata(file: "WeightsFile | Path") -> dict[str, str]:

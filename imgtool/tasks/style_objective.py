@@ -13,6 +13,7 @@ from imgtool.losses.gram import content_loss, gram_matrix, style_loss
 from imgtool.losses.smoothness import total_variation
 from imgtool.nn.vgg import VGG
 from imgtool.options.stylize import StylizeOptions
+from imgtool.tasks.style_file import StyleFile
 
 # With `normalize`, weights of 1 mean: half the mean squared difference of features; ten times the mean squared
 # difference of Gram matrices over the squared number of channels, as in Gatys' own later code; and a roughness
@@ -33,16 +34,18 @@ class Style:
     """A picture whose style is wanted, and where.
 
     Attributes:
-        image: (1, 3, H, W) in [0, 1].
+        image: (1, 3, H, W) in [0, 1]; None where `saved` stands for it.
         weight: against the other styles, above 0.
         content_mask: (1, 1, H', W') in [0, 1], the part of the result that takes this style; None for all of it.
         style_mask: (1, 1, H, W) in [0, 1], the part of `image` that the style is taken from; None for all of it.
+        saved: its Gram matrices from a style file.
     """
 
-    image: Tensor
+    image: Tensor | None
     weight: float = 1.0
     content_mask: Tensor | None = None
     style_mask: Tensor | None = None
+    saved: StyleFile | None = None
 
 
 class Losses(NamedTuple):
@@ -164,6 +167,9 @@ class StyleObjective:
 
     def _grams(self, style: Style, longest: float) -> dict[str, Tensor]:
         """Gram matrices of a style picture at the size at which its strokes are wanted."""
+        if style.saved is not None:
+            return style.saved.at(longest, self.options.style_layers)
+        assert style.image is not None
         size = fit((style.image.shape[-2], style.image.shape[-1]), longest)
         return self._grams_of(resize(style.image, size), style.style_mask)
 

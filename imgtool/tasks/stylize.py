@@ -8,13 +8,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from imgtool.imaging.color import keep_chroma, match_color
+from imgtool.imaging.color import keep_chroma
 from imgtool.imaging.tensors import fit, resize
 from imgtool.nn.vgg import VGG
 from imgtool.optim.adam import Adam
 from imgtool.optim.lbfgs import LBFGS, identity
 from imgtool.optim.pyramid import pyramid_precondition
 from imgtool.options.stylize import StylizeOptions
+from imgtool.tasks.placed_styles import placed, require_pictures, require_sides
 from imgtool.tasks.style_objective import Losses, Style, StyleObjective
 from imgtool.tasks.tiled_objective import TiledObjective
 
@@ -110,7 +111,10 @@ def stylize(
     full = resize(content, size).to(device)
     if options.strength == 0:
         return StylizeResult(full.cpu(), (0,) * options.scales, (), 0.0)
-    styles = [_placed(style, full if options.preserve_color else None, device) for style in styles]
+    require_pictures(styles, options)
+    palette = full if options.preserve_color else None
+    styles = [placed(style, palette, device) for style in styles]
+    require_sides(styles, options, size)
     image = _start(full, styles[0].image, options, init)
     run = _Run(options, on_step, deadline)
     try:
@@ -186,16 +190,7 @@ def memory_needed(
     return numbers * dtype.itemsize + size[0] * size[1] * PICTURE_BYTES * (2 * options.history + 10)
 
 
-def _placed(style: Style, palette: Tensor | None, device: torch.device) -> Style:
-    """A style on the device, in the colours of `palette` if there is one."""
-    image = style.image if palette is None else match_color(style.image, palette.cpu())
-    content_mask, style_mask = (
-        None if mask is None else mask.to(device) for mask in (style.content_mask, style.style_mask)
-    )
-    return Style(image.to(device), style.weight, content_mask, style_mask)
-
-
-def _start(content: Tensor, style: Tensor, options: StylizeOptions, init: Tensor | None) -> Tensor:
+def _start(content: Tensor, style: Tensor | None, options: StylizeOptions, init: Tensor | None) -> Tensor:
     """The picture to start from, at the content's size."""
     size = (content.shape[-2], content.shape[-1])
     if init is not None:
@@ -204,7 +199,7 @@ def _start(content: Tensor, style: Tensor, options: StylizeOptions, init: Tensor
         # Drawn on the CPU, so that a seed means the same on every device.
         noise = torch.randn(content.shape, generator=torch.Generator().manual_seed(options.seed))
         return (0.5 + 0.1 * noise).clamp(0, 1).to(content.device)
-    return resize(style, size) if options.init == "style" else content
+    return resize(style, size) if options.init == "style" and style is not None else content
 
 
 def _optimizer(options: StylizeOptions, first_step: float) -> Optimizer:
