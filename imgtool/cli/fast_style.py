@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from imgtool.cli import batch, params, settings
+from imgtool.cli import batch, params, settings, strengths
 from imgtool.errors import WeightsError
 from imgtool.files import printable
 from imgtool.options.fast_style import STYLE_NET, FastStyleOptions
@@ -59,17 +59,21 @@ def run(pictures: Sequence[str], values: dict[str, Any]) -> int:
     choice = params.output_choice(
         values, beside=[ending for name, ending in BESIDE.items() if values[name]], also_read=given
     )
-    jobs, skipped = batch.plan(pictures, choice, command="stylize")
+    sheet = strengths.are_wanted(values)
+    jobs, skipped = batch.plan(pictures, choice, command="stylize", kinds=[values["kind"]] if sheet else None)
     processor.wait_passively()
-    from imgtool.cli.fast_style_work import FastStyleWork
+    from imgtool.cli import fast_style_work, strengths_work
 
-    return batch.run(
-        jobs, lambda: FastStyleWork(options, values), skipped=skipped, fail_fast=choice.fail_fast
-    )
+    kind = strengths_work.FastStrengthsWork if sheet else fast_style_work.FastStyleWork
+
+    def work() -> batch.Work:
+        return kind(options, values)
+
+    return batch.run(jobs, work, skipped=skipped, fail_fast=choice.fail_fast)
 
 
 def _refuse_others(weights: str) -> None:
-    held = {*HELD, *BESIDE, *MACHINE, *params.OUTPUT, *params.TALK, "weights"}
+    held = {*HELD, *BESIDE, *MACHINE, *params.OUTPUT, *params.TALK, "weights", "kind"}
     for option in params.on_command_line(click.get_current_context()):
         if option.name not in held:
             raise click.UsageError(

@@ -55,9 +55,8 @@ class FastStyleWork:
                 on_strip=lambda done, total: on_progress(done, total, ""),
             )
         painted = Picture(pixels, _alpha(picture, size))
-        self.session.write(
-            job, painted, self.session.recipe(ingredient, self._resolved()), sidecar=self.values["sidecar"]
-        )
+        recipe = self.session.recipe(ingredient, resolved(self.options, self.values["weights"]))
+        self.session.write(job, painted, recipe, sidecar=self.values["sidecar"])
         if self.values["sheet"]:
             self._write_sheet(job, picture, painted)
         seconds = time.monotonic() - began
@@ -69,17 +68,17 @@ class FastStyleWork:
             **self.session.about(),
         }
 
-    def _resolved(self) -> dict[str, Any]:
-        """The options by parameter name, as they would have to be typed for the same result."""
-        weights = self.values["weights"]
-        named = {"weights": weights} if weights in registry() else {}
-        return {**asdict(self.options), "size": self.options.size or "full", **named}
-
     def _write_sheet(self, job: Job, photo: Picture, painted: Picture) -> None:
         from imgtool.imaging.sheet import draw_sheet
 
         same = to_picture(resize(to_image(photo.pixels), (painted.height, painted.width)))
         self.session.write_beside(job, BESIDE["sheet"], draw_sheet([("content", same), ("result", painted)]))
+
+
+def resolved(options: FastStyleOptions, weights: str) -> dict[str, Any]:
+    """The options by parameter name, as they would have to be typed for the same result."""
+    named = {"weights": weights} if weights in registry() else {}
+    return {**asdict(options), "size": options.size or "full", **named}
 
 
 def _alpha(picture: Picture, size: tuple[int, int]) -> Samples | None:

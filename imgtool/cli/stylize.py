@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from imgtool.cli import batch, fast_style, params, settings, value_types
+from imgtool.cli import batch, fast_style, params, settings, strengths, value_types
 from imgtool.cli.sources import exists, is_file, require_file, require_one_stream
 from imgtool.errors import OptionError
 from imgtool.files import printable
@@ -81,6 +81,13 @@ knob = partial(params.knob, StylizeOptions())
     help="A style picture; may be repeated. With it every positional picture is a content.",
 )
 @params.output()
+@click.option(
+    "--kind",
+    type=click.Choice(strengths.KINDS),
+    default=strengths.KINDS[0],
+    show_default=True,
+    help="A picture of all styles together; or, small and within a minute, a sheet of each style at four strengths.",
+)
 @knob("--size", type=Size(), help="Longest side of the result in pixels, or full.", also="; full in one pass")
 @knob(
     "--steps",
@@ -188,8 +195,12 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
       imgtool stylize photo.jpg painting.jpg --preserve-color --style-scale 1.5
       imgtool stylize photo.jpg painting.jpg --size 512 --stroke 8 --strength 0.7
       imgtool stylize photo.jpg painting.jpg --size 4096 --stroke 64 --strength 0.7
+      imgtool stylize photo.jpg --style a.jpg --style b.jpg --kind strengths -o sheet.png
       imgtool stylize photos/ --weights runs/style --blend night=0.6,waves=0.4 -o painted/
     """
+    sheet = strengths.are_wanted(values)
+    if sheet:
+        values = strengths.quick(values)
     if fast_style.is_wanted(values["weights"]):
         return fast_style.run(pictures, values)
     fast_style.refuse_options()
@@ -210,13 +221,15 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
     choice = params.output_choice(
         values, beside=[ending for name, ending in BESIDE.items() if values[name]], also_read=also_read
     )
-    jobs, skipped = batch.plan(contents, choice, command="stylize")
+    jobs, skipped = batch.plan(contents, choice, command="stylize", kinds=[values["kind"]] if sheet else None)
     # Nothing of the user's can be refused any more without torch.
     processor.wait_passively()
-    from imgtool.cli.stylize_work import StylizeWork
+    from imgtool.cli import strengths_work, stylize_work
 
-    def work() -> StylizeWork:
-        return StylizeWork(options, styles, values)
+    kind = strengths_work.StrengthsWork if sheet else stylize_work.StylizeWork
+
+    def work() -> batch.Work:
+        return kind(options, styles, values)
 
     return batch.run(jobs, work, skipped=skipped, fail_fast=choice.fail_fast)
 

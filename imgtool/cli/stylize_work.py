@@ -100,7 +100,7 @@ class StylizeWork:
 
             options, result = step_down(run, tries, say=stylize_memory.say_leaner, hint=hint)
         recipe = self.session.recipe(
-            ingredient, _resolved(options, result), unfinished=result.interrupted is not None
+            ingredient, resolved(options, result.steps), unfinished=result.interrupted is not None
         )
         painted = to_picture(result.image, _alpha(picture, size))
         self._write(job, painted, recipe)
@@ -229,8 +229,8 @@ class StylizeWork:
         return shlex.join([*words, *steps, *more])
 
 
-def _resolved(options: StylizeOptions, result: StylizeResult) -> dict[str, Any]:
-    """The options by parameter name, as they would have to be typed for the same result."""
+def resolved(options: StylizeOptions, steps: Sequence[int]) -> dict[str, Any]:
+    """The options by parameter name, as they would have to be typed for the same result of so many steps."""
     typed = asdict(options)
     for name in (*RECIPE_FIELDS, "time"):
         del typed[name]
@@ -240,7 +240,7 @@ def _resolved(options: StylizeOptions, result: StylizeResult) -> dict[str, Any]:
         **typed,
         "size": typed["size"] or "full",
         # Scales that a signal cut off had no step.
-        "steps": [*result.steps, *[0] * (options.scales - len(result.steps))],
+        "steps": [*steps, *[0] * (options.scales - len(steps))],
     }
 
 
