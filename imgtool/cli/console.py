@@ -66,12 +66,15 @@ class Console:
             sys.stdout.flush()
 
     @contextmanager
-    def progress(self, title: str) -> Iterator[OnProgress]:
+    def progress(self, title: str, above: Any = None) -> Iterator[OnProgress]:
         """A progress bar on a terminal; without one, a plain line every ten seconds with -v.
 
         With --json-progress, for a program that shows it in its own way, several times a second:
         `{"progress": {"title": "photo", "done": 12, "total": 150, "note": ""}}`, the total null if unknown.
 
+        Args:
+            title: of the bar.
+            above: what Rich shows above the bar on a terminal; then both are drawn when told, and not all the time.
         Yields:
             A function that is told how things stand.
         """
@@ -91,11 +94,21 @@ class Console:
             bars.TimeRemainingColumn(compact=True),
             bars.TextColumn("{task.fields[note]}", markup=False),
         )
+
+        class Bar(bars.Progress):
+            def get_renderables(self) -> Iterator[Any]:
+                yield from [] if above is None else [above]
+                yield from super().get_renderables()
+
         terminal = rich_console.Console(stderr=True)
         # stdout may carry data: it is left alone.
-        with bars.Progress(*columns, console=terminal, transient=True, redirect_stdout=False) as bar:
+        with Bar(
+            *columns, console=terminal, transient=True, redirect_stdout=False, auto_refresh=above is None
+        ) as bar:
             task = bar.add_task(title, total=None, note="")
-            yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
+            yield lambda done, total, note: bar.update(
+                task, completed=done, total=total, note=note, refresh=above is not None
+            )
 
     def _events(self, title: str) -> OnProgress:
         last = -JSON_PROGRESS_SECONDS

@@ -11,7 +11,7 @@ from imgtool.cli.stylize import WeightedFile
 from imgtool.web.forms import Field, Form
 
 # Options that the server answers itself or that make no sense there; those of `params.machine` among them.
-SERVERS = ("device", "precision", "threads", "max_pixels", "sidecar", "save_every")
+SERVERS = ("device", "precision", "threads", "max_pixels", "sidecar", "save_every", "preview")
 NO_PICTURES = ("weights",)  # options that name files of another kind
 PREVIEW_STEPS = 5  # between two pictures on the way
 ON_THE_WAY = "*-step[0-9]*.png"

@@ -19,6 +19,7 @@ from imgtool.runtime import processor
 # Options that name files, with the words that are none; files written besides the result, by their options.
 FILES = {"style": (), "content_mask": (), "style_mask": (), "init": INITS, "weights": FAST_STYLES}
 BESIDE = {"save_every": "-step*.png", "sheet": "-sheet.png", "sidecar": batch.SIDECAR}
+EXTRAS = (*BESIDE, "preview")  # nothing of which a recipe tells
 
 
 class Size(value_types.ParamType):
@@ -69,7 +70,7 @@ knob = partial(params.knob, StylizeOptions())
     "stylize",
     cls=params.Repeatable,
     files=FILES,
-    extras=BESIDE,
+    extras=EXTRAS,
     short_help="Repaint a photo in the style of a painting.",
 )
 @click.argument("pictures", nargs=-1, required=True, metavar="CONTENT… [STYLE]", type=click.Path())
@@ -173,6 +174,11 @@ knob = partial(params.knob, StylizeOptions())
     type=click.IntRange(1),
     metavar="N",
     help="Save the picture every N steps beside the result, at the size of its scale and without a recipe.",
+)
+@click.option(
+    "--preview",
+    is_flag=True,
+    help="Show the picture in the terminal while it is made, above the progress bar.",
 )
 @click.option(
     "--sheet",

@@ -15,6 +15,7 @@ from imgtool.api.inputs import mask_of
 from imgtool.cli import params, stylize_memory
 from imgtool.cli.batch import Job
 from imgtool.cli.console import OnProgress, console
+from imgtool.cli.preview import OnPicture, previewed
 from imgtool.cli.session import Session
 from imgtool.cli.sources import STREAM
 from imgtool.cli.style_files import read_style_file
@@ -27,7 +28,7 @@ from imgtool.tasks.load import activations_name, load_style_network
 from imgtool.tasks.placed_styles import require_pictures, require_same_network
 from imgtool.tasks.style_file import is_style_file
 from imgtool.tasks.style_objective import Style
-from imgtool.tasks.stylize import Step, StylizeResult, stylize
+from imgtool.tasks.stylize import OnStep, Step, StylizeResult, stylize
 
 # Kept back from --time for writing the result and giving back its memory: a part whatever the size, and a part for
 # each megapixel.
@@ -85,7 +86,7 @@ class StylizeWork:
             keep_history=self.values["history"] is not None,
             hint=hint,
         )
-        with console.progress(job.source.stem) as on_progress:
+        with previewed(job.source.stem, wanted=self.values["preview"]) as (on_progress, on_picture):
 
             def run(options: StylizeOptions) -> tuple[StylizeOptions, StylizeResult]:
                 return options, stylize(
@@ -95,7 +96,7 @@ class StylizeWork:
                     network=self.network,
                     init=self.init,
                     deadline=self._deadline(began, size),
-                    on_step=self._on_step(job, picture, began, on_progress),
+                    on_step=self._on_step(job, picture, began, on_progress, on_picture),
                 )
 
             options, result = step_down(run, tries, say=stylize_memory.say_leaner, hint=hint)
@@ -156,11 +157,14 @@ class StylizeWork:
         writing = WRITE_SECONDS + WRITE_SECONDS_PER_MEGAPIXEL * size[0] * size[1] / 1e6 * pictures
         return began + max(0.0, self.options.time - writing - LEAVE_SHARE * self.loading)
 
-    def _on_step(self, job: Job, photo: Picture, began: float, on_progress: OnProgress) -> Any:
+    def _on_step(
+        self, job: Job, photo: Picture, began: float, on_progress: OnProgress, on_picture: OnPicture
+    ) -> OnStep:
         every = self.values["save_every"]
         total = sum(self.options.steps_per_scale)
 
         def on_step(step: Step, image: Tensor) -> None:
+            on_picture(image)
             note = f"content {step.content:.3g}  style {step.style:.3g}"
             if self.options.time is None:
                 on_progress(step.number, total, note)
