@@ -79,7 +79,7 @@ knob = partial(params.knob, StylizeOptions())
     type=WeightedFile(),
     multiple=True,
     metavar="FILE[:WEIGHT]",
-    help="A style picture; may be repeated. With it every positional picture is a content.",
+    help="A style picture, or a file of save-style; may be repeated. With it every positional picture is a content.",
 )
 @params.output()
 @click.option(
@@ -159,7 +159,7 @@ knob = partial(params.knob, StylizeOptions())
     "--tile",
     type=int,
     help="Side in pixels of the parts that large pictures are worked on in: less memory, the same but for rounding.",
-    also=", or 512 where memory does not suffice",
+    also=", or 1024 or 512 where the whole takes more than 3 GB and a quarter of the free memory",
 )
 @click.option(
     "--recipe",
