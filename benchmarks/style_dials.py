@@ -23,7 +23,6 @@ from measure import IMGTOOL, peak
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PHOTOS = ("astronaut", "chelsea", "coffee")
 STYLES = ("waves", "night", "window")
-WEIGHTS = (0.1, 0.03, 0.01)
 
 
 @click.group()
@@ -38,39 +37,22 @@ def bench() -> None:
 @click.option("--size", default=192, show_default=True)
 @click.option("--steps", default=40, show_default=True, help="At each of two scales.")
 @click.option("--threads", default=2, show_default=True)
-def strength(paintings: Path | None, size: int, steps: int, threads: int) -> None:
-    """How far apart photos and styles are at one strength, and at one style weight that leaves as much on average."""
+@click.option("--strengths", default="0.25,0.5,0.75,1", show_default=True)
+@click.option("--weights", default="0.1,0.03,0.01", show_default=True, help="Bare style weights.")
+def strength(
+    paintings: Path | None, size: int, steps: int, threads: int, strengths: str, weights: str
+) -> None:
+    """How far apart photos and styles are at one strength, and at one style weight."""
     pairs = [_Pair(EXAMPLES / f"{photo}.jpg", style, size, threads) for photo, style in _pairs(paintings)]
-
-    def measured(**knobs: float) -> list[tuple[float, float]]:
-        return [pair.measured(steps=(steps,), **knobs) for pair in pairs]
-
-    dialled = measured(strength=0.5)
-    _tell("--strength 0.5", dialled)
-    halfway = statistics.mean(left for left, _ in dialled)
-    weighed = {weight: measured(style_weight=weight) for weight in WEIGHTS}
-    for weight, found in weighed.items():
-        _tell(f"--style-weight {weight:g}", found)
-    weight = _between(
-        {one: statistics.mean(left for left, _ in found) for one, found in weighed.items()}, halfway
-    )
-    _tell(f"--style-weight {weight:.3g}", measured(style_weight=weight))
-    for value in (0.25, 1.0):
-        _tell(f"--strength {value:g}", measured(strength=value))
+    for name, values in (("strength", strengths), ("style_weight", weights)):
+        for value in filter(None, values.split(",")):
+            found = [pair.measured(steps=(steps,), **{name: float(value)}) for pair in pairs]
+            _tell(f"--{name.replace('_', '-')} {value}", found)
 
 
 def _pairs(paintings: Path | None) -> list[tuple[str, Path]]:
     styles = [EXAMPLES / f"{name}.jpg" for name in STYLES]
     return list(product(PHOTOS, [styles[0], *sorted(paintings.glob("*.jpg"))] if paintings else styles))
-
-
-def _between(means: dict[float, float], wanted: float) -> float:
-    """The weight at which a mean is as wanted, on a line through the logarithms of its neighbours."""
-    for (high, less), (low, more) in zip(list(means.items())[:-1], list(means.items())[1:], strict=True):
-        if less <= wanted <= more:
-            share = (wanted - less) / (more - less)
-            return math.exp(math.log(high) + share * (math.log(low) - math.log(high)))
-    raise click.ClickException(f"no weight leaves as much: {means}")
 
 
 def _tell(name: str, found: list[tuple[float, float]]) -> None:

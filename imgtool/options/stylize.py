@@ -53,7 +53,7 @@ class StylizeOptions:
     content_weight: float = 1.0
     style_weight: float = 1.0
     tv_weight: float = 1.0
-    strength: float = 1.0  # how much of the way from the photo's Gram matrices to the style's is asked for
+    strength: float = 1.0  # share of the distance of Gram matrices from photo to style that is to be closed
     content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv4_2": 1.0})
     style_layers: Mapping[str, float] = field(default_factory=style_layers)
     normalize: bool = True

@@ -83,8 +83,7 @@ class StyleObjective:
         with torch.no_grad():
             self.content = self._kept(content)
             self.targets = self._targets(styles, longest)
-            if options.strength < 1:
-                self.targets = [self._on_the_way(content, target) for target in self.targets]
+            self.far = self._far(content) if options.strength < 1 else None
 
     def __call__(self, image: Tensor) -> Losses:
         """Losses of an image (1, 3, H, W) in [0, 1], differentiable."""
@@ -97,7 +96,7 @@ class StyleObjective:
             if layer in options.style_layers:
                 grams = [_masked_gram(features, target.mask) for target in self.targets]
                 style.append(self._style(layer, grams))
-        terms = torch.stack(content).sum(), torch.stack(style).sum(), self._smoothness(image)
+        terms = torch.stack(content).sum(), self._asked(torch.stack(style).sum()), self._smoothness(image)
         return Losses(torch.stack(terms).sum(), *terms)
 
     def _content_weight(self, layer: str) -> float:
@@ -154,16 +153,24 @@ class StyleObjective:
                 targets.append(_Target(self._grams(style, longest), style.weight * share, style.content_mask))
         return targets
 
-    def _on_the_way(self, content: Tensor, target: _Target) -> _Target:
-        """The point between the photo's Gram matrices and a target's that `strength` asks for.
+    def _far(self, content: Tensor) -> Tensor:
+        """The style loss of the photo."""
+        grams = [self._grams_of(content, target.mask) for target in self.targets]
+        layers = self.options.style_layers
+        return torch.stack([self._style(layer, [each[layer] for each in grams]) for layer in layers]).sum()
 
-        Asked for s of the way, and not for a loss s times as heavy, each photo and style is left at 1 - s of its own
-        distance, but for what content takes of the s.
+    def _asked(self, loss: Tensor) -> Tensor:
+        """Of a style loss what `strength` asks for: (sqrt(loss) - (1 - s) sqrt(far))^2, and 0 when that is reached.
+
+        A distance of 1 - s of the photo's own may be left. The slope is that of the loss times 1 - (1 - s) sqrt(far /
+        loss): a style weight that falls by itself to what this photo and this style need, where no weight means the
+        same on two of them.
         """
-        own = self._grams_of(content, target.mask)
-        strength = self.options.strength
-        grams = {layer: torch.lerp(own[layer], gram, strength) for layer, gram in target.grams.items()}
-        return target._replace(grams=grams)
+        if self.far is None:
+            return loss
+        least = torch.finfo(loss.dtype).tiny
+        distance = loss.clamp_min(least).sqrt() - (1 - self.options.strength) * self.far.sqrt()
+        return distance.clamp_min(0).square()
 
     def _grams(self, style: Style, longest: float) -> dict[str, Tensor]:
         """Gram matrices of a style picture at the size at which its strokes are wanted."""

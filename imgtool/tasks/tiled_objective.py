@@ -57,7 +57,9 @@ class TiledObjective(StyleObjective):
         """The style loss, and what it changes with each Gram matrix."""
         leaves = {layer: [gram.detach().requires_grad_() for gram in each] for layer, each in grams.items()}
         with torch.enable_grad():
-            loss = torch.stack([self._style(layer, each) for layer, each in leaves.items()]).sum()
+            loss = self._asked(
+                torch.stack([self._style(layer, each) for layer, each in leaves.items()]).sum()
+            )
             found = torch.autograd.grad(loss, [gram for each in leaves.values() for gram in each])
         rest = iter(found)
         return loss.detach(), {layer: [next(rest) for _ in each] for layer, each in leaves.items()}
