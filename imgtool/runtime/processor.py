@@ -61,3 +61,19 @@ def keep_memory() -> bool:
         return False
     settings = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**26}
     return all([mallopt(name, value) for name, value in settings.items()])  # noqa: C419, each is set
+
+
+def give_back_memory() -> bool:
+    """Hand freed blocks back to the kernel after all, between parts of the work that need different ones.
+
+    Returns:
+        Whether the C library can.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    import ctypes
+
+    try:
+        return bool(ctypes.CDLL("libc.so.6").malloc_trim(0))
+    except (OSError, AttributeError):  # another C library
+        return False

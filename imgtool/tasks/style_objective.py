@@ -99,6 +99,9 @@ class StyleObjective:
         terms = torch.stack(content).sum(), self._asked(torch.stack(style).sum()), self._smoothness(image)
         return Losses(torch.stack(terms).sum(), *terms)
 
+    def settle(self) -> None:
+        """Told after each part of the work that large blocks of memory were freed; they are kept for the next."""
+
     def _content_weight(self, layer: str) -> float:
         """Of the content loss of one layer."""
         unit = self._content_unit(layer) / self.content[layer].numel() if self._means else 1.0

@@ -233,6 +233,7 @@ class _Run:
         end = self._end(scale)
         while self.steps[-1] < self.options.steps_per_scale[scale] and not self._late(end):
             losses, gradient = _evaluate(objective, image)
+            objective.settle()
             self.steps[-1] += 1
             if not torch.isfinite(losses.total) or not torch.isfinite(gradient).all():
                 if restarts == RESTARTS:
@@ -245,6 +246,7 @@ class _Run:
                 self.best, lowest = image, float(losses.total)
             self._tell(losses, scale)
             image = optimizer.step(image, gradient)
+            objective.settle()
         # Steps or time may end before the restarts do.
         self.diverged |= self.steps[-1] > 0 and lowest == torch.inf
         return self.best

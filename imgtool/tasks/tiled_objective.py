@@ -11,6 +11,7 @@ from imgtool.losses.gram import content_loss, gram_matrix
 from imgtool.losses.smoothness import total_variation_gradient
 from imgtool.nn.vgg import STRIDE, VGG, crop
 from imgtool.options.stylize import StylizeOptions
+from imgtool.runtime import processor
 from imgtool.tasks.style_objective import Losses, Style, StyleObjective, guide_of
 
 Grams = dict[str, list[Tensor]]  # by layer, one for each mask
@@ -39,6 +40,7 @@ class TiledObjective(StyleObjective):
     def __init__(
         self, content: Tensor, styles: Sequence[Style], options: StylizeOptions, network: VGG, *, tile: int
     ) -> None:
+        self.settle()
         self.tiling = Tiling(side=tile, reach=network.reach, stride=STRIDE, least=1)
         super().__init__(content, styles, options, network)
 
@@ -52,6 +54,10 @@ class TiledObjective(StyleObjective):
         terms = content, style, smoothness
         total: Tensor = _WithGradient.apply(image, torch.stack(terms).sum(), gradient)
         return Losses(total, *terms)
+
+    def settle(self) -> None:
+        """What tiles needed and what steps need are blocks of other sizes: kept, they would lie beside each other."""
+        processor.give_back_memory()
 
     def _slopes(self, grams: Grams) -> tuple[Tensor, Grams]:
         """The style loss, and what it changes with each Gram matrix."""

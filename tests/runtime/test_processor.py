@@ -48,14 +48,37 @@ def test_cores_where_the_system_has_no_affinity(monkeypatch, count, expected):
     assert processor.cores() == expected
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's")
+def test_freed_blocks_below_one_in_use_are_given_back():
+    """Which `keep_memory` keeps, as it is meant to."""
+    script = (
+        "from pathlib import Path\n"
+        "from imgtool.runtime import processor\n"
+        "def resident():\n"
+        "    return int(Path('/proc/self/statm').read_text().split()[1]) * 4096 >> 20\n"
+        "processor.keep_memory()\n"
+        "blocks = [bytearray(2**20) for _ in range(64)]\n"
+        "last = bytearray(2**20)\n"
+        "before = resident()\n"
+        "del blocks\n"
+        "kept = resident()\n"
+        "given = processor.give_back_memory()\n"
+        "print(before - kept, kept - resident(), given)\n"
+    )
+    kept, given_back, told = child(script)
+    assert int(kept) < 10 and int(given_back) > 50 and told == "True"
+
+
 def test_another_c_library_does_no_harm(monkeypatch):
     def missing(_):
         raise OSError("libc.so.6: cannot open shared object file")
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
     assert processor.keep_memory() is False
+    assert processor.give_back_memory() is False
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())  # has no mallopt
     assert processor.keep_memory() is False
+    assert processor.give_back_memory() is False
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])

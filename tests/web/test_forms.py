@@ -26,7 +26,16 @@ def test_every_option_is_a_field_or_hidden_for_a_reason(name):
     fields = {field.name for field in FORMS[name].fields}
     for param in command.params:
         if isinstance(param, click.Option) and param.opts[-1][2:] not in fields:
-            hidden = {"device", "precision", "threads", "max_pixels", "sidecar", "save_every", "preview", "weights"}
+            hidden = {
+                "device",
+                "precision",
+                "threads",
+                "max_pixels",
+                "sidecar",
+                "save_every",
+                "preview",
+                "weights",
+            }
             assert param.name in hidden | {*params.OUTPUT, *params.TALK}
 
 
