@@ -1,6 +1,6 @@
 """What `stylize` minimises at one size: content kept, style gained, and smoothness."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from imgtool.losses.gram import content_loss, gram_matrix, style_loss
 from imgtool.losses.smoothness import total_variation
 from imgtool.nn.vgg import VGG
 from imgtool.options.stylize import StylizeOptions
+from imgtool.tasks.objective_terms import Term
 from imgtool.tasks.style_file import StyleFile
 
 # With `normalize`, weights of 1 mean: half the mean squared difference of features; ten times the mean squared
@@ -55,6 +56,14 @@ class Losses(NamedTuple):
     content: Tensor
     style: Tensor
     tv: Tensor
+    others: Mapping[str, Tensor]  # the further terms by name
+
+    def detach(self) -> "Losses":
+        """The same numbers without a graph behind them."""
+        others = {name: term.detach() for name, term in self.others.items()}
+        return Losses(
+            self.total.detach(), self.content.detach(), self.style.detach(), self.tv.detach(), others
+        )
 
 
 class _Target(NamedTuple):
@@ -73,12 +82,19 @@ class StyleObjective:
         styles: at least one; those without a mask share the whole result by weight.
         options: layers, weights, units, `style_scale`.
         network: a `VGG` that returns all layers of `options`.
+        terms: what else is minimised.
     """
 
     def __init__(
-        self, content: Tensor, styles: Sequence[Style], options: StylizeOptions, network: VGG
+        self,
+        content: Tensor,
+        styles: Sequence[Style],
+        options: StylizeOptions,
+        network: VGG,
+        *,
+        terms: Sequence[Term] = (),
     ) -> None:
-        self.options, self.network = options, network
+        self.options, self.network, self.terms = options, network, terms
         longest = max(content.shape[-2:]) * options.style_scale
         with torch.no_grad():
             self.content = self._kept(content)
@@ -97,7 +113,8 @@ class StyleObjective:
                 grams = [_masked_gram(features, target.mask) for target in self.targets]
                 style.append(self._style(layer, grams))
         terms = torch.stack(content).sum(), self._asked(torch.stack(style).sum()), self._smoothness(image)
-        return Losses(torch.stack(terms).sum(), *terms)
+        others = {term.name: term.loss(image) for term in self.terms}
+        return Losses(torch.stack([*terms, *others.values()]).sum(), *terms, others)
 
     def settle(self) -> None:
         """Told after each part of the work that large blocks of memory were freed; they are kept for the next."""

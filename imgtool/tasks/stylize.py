@@ -1,9 +1,9 @@
 """Repaint a photo by optimising its pixels against Gram losses, coarse to fine."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from imgtool.optim.adam import Adam
 from imgtool.optim.lbfgs import LBFGS, identity
 from imgtool.optim.pyramid import pyramid_precondition
 from imgtool.options.stylize import StylizeOptions
+from imgtool.tasks.objective_terms import MakeTerm, Term
 from imgtool.tasks.placed_styles import placed, require_pictures, require_sides
 from imgtool.tasks.style_objective import Losses, Style, StyleObjective
 from imgtool.tasks.tiled_objective import TiledObjective
@@ -35,11 +36,21 @@ class Step:
     content: float
     style: float
     tv: float
+    others: Mapping[str, float] = field(default_factory=dict)  # further terms by name
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """All terms of the objective by name."""
+        return {"content": self.content, "style": self.style, "tv": self.tv, **self.others}
 
     @property
     def total(self) -> float:
         """The objective."""
-        return self.content + self.style + self.tv
+        return sum(self.losses.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """All there is to tell of it, flat."""
+        return {"number": self.number, "scale": self.scale, "of_scale": self.of_scale, **self.losses}
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,7 @@ def stylize(
     *,
     network: VGG,
     init: Tensor | None = None,
+    terms: Sequence[MakeTerm] = (),
     deadline: float | None = None,
     on_step: OnStep = ignore,
 ) -> StylizeResult:
@@ -96,6 +108,7 @@ def stylize(
         options: see `StylizeOptions`.
         network: a `VGG` with all layers of `options`; where it is, the work is done.
         init: (1, 3, h, w), the picture to start from when `options.init` names one.
+        terms: what else is minimised, made for each scale.
         deadline: `time.monotonic()` at which the result should be there; None leaves `options.steps` in charge.
         on_step: told of each evaluation.
     Returns:
@@ -120,7 +133,8 @@ def stylize(
     try:
         for scale in range(options.scales):
             current = resize(full, fit(size, max(size) / 2 ** (options.scales - 1 - scale)))
-            objective = _objective(current, styles, options, network)
+            further = [make(current) for make in terms]
+            objective = _objective(current, styles, options, network, further)
             image = run.minimise(objective, resize(image, (current.shape[-2], current.shape[-1])), scale)
     except KeyboardInterrupt as stop:
         run.interrupted = stop
@@ -139,12 +153,12 @@ def stylize(
 
 
 def _objective(
-    content: Tensor, styles: Sequence[Style], options: StylizeOptions, network: VGG
+    content: Tensor, styles: Sequence[Style], options: StylizeOptions, network: VGG, terms: Sequence[Term]
 ) -> StyleObjective:
     """What is minimised at one size: the whole at once if it is no larger than what a tile sees."""
     if options.tile is None or _tile_pixels(options, network.reach) >= content.shape[-2] * content.shape[-1]:
-        return StyleObjective(content, styles, options, network)
-    return TiledObjective(content, styles, options, network, tile=options.tile)
+        return StyleObjective(content, styles, options, network, terms=terms)
+    return TiledObjective(content, styles, options, network, tile=options.tile, terms=terms)
 
 
 def _tile_pixels(options: StylizeOptions, reach: int) -> int:
@@ -252,8 +266,9 @@ class _Run:
         return self.best
 
     def _tell(self, losses: Losses, scale: int) -> None:
-        content, style, tv = (float(term) for term in losses[1:])
-        step = Step(sum(self.steps), scale, self.steps[-1], content, style, tv)
+        others = {name: float(term) for name, term in losses.others.items()}
+        content, style, tv = float(losses.content), float(losses.style), float(losses.tv)
+        step = Step(sum(self.steps), scale, self.steps[-1], content, style, tv, others)
         self.history.append(step)
         assert self.best is not None
         self.on_step(step, self.best)
@@ -285,4 +300,4 @@ def _evaluate(objective: StyleObjective, image: Tensor) -> tuple[Losses, Tensor]
     leaf = image.detach().requires_grad_()
     losses = objective(leaf)
     (gradient,) = torch.autograd.grad(losses.total, leaf)
-    return Losses(*(term.detach() for term in losses)), gradient.contiguous()
+    return losses.detach(), gradient.contiguous()

@@ -1,7 +1,7 @@
 """The objective of `stylize` for pictures whose features do not fit in memory: the same numbers, tile by tile."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from imgtool.losses.smoothness import total_variation_gradient
 from imgtool.nn.vgg import STRIDE, VGG, crop
 from imgtool.options.stylize import StylizeOptions
 from imgtool.runtime import processor
+from imgtool.tasks.objective_terms import Term, with_gradient
 from imgtool.tasks.style_objective import Losses, Style, StyleObjective, guide_of
 
 Grams = dict[str, list[Tensor]]  # by layer, one for each mask
@@ -33,16 +34,23 @@ class TiledObjective(StyleObjective):
     as the network reaches.
 
     Args:
-        content, styles, options, network: see `StyleObjective`.
+        content, styles, options, network, terms: see `StyleObjective`.
         tile: side of a tile in pixels, rounded down to a multiple of 16.
     """
 
     def __init__(
-        self, content: Tensor, styles: Sequence[Style], options: StylizeOptions, network: VGG, *, tile: int
+        self,
+        content: Tensor,
+        styles: Sequence[Style],
+        options: StylizeOptions,
+        network: VGG,
+        *,
+        tile: int,
+        terms: Sequence[Term] = (),
     ) -> None:
         self.settle()
         self.tiling = Tiling(side=tile, reach=network.reach, stride=STRIDE, least=1)
-        super().__init__(content, styles, options, network)
+        super().__init__(content, styles, options, network, terms=terms)
 
     def __call__(self, image: Tensor) -> Losses:
         """Losses of an image (1, 3, H, W) in [0, 1]; `total` is differentiable."""
@@ -51,9 +59,10 @@ class TiledObjective(StyleObjective):
             smoothness = self._smoothness(image)
         style, slopes = self._slopes(grams)
         content, gradient = self._pull(image, slopes)
+        others = self._further(image, gradient)
         terms = content, style, smoothness
-        total: Tensor = _WithGradient.apply(image, torch.stack(terms).sum(), gradient)
-        return Losses(total, *terms)
+        total = with_gradient(image, torch.stack([*terms, *others.values()]).sum(), gradient)
+        return Losses(total, *terms, others)
 
     def settle(self) -> None:
         """What tiles needed and what steps need are blocks of other sizes: kept, they would lie beside each other."""
@@ -72,7 +81,7 @@ class TiledObjective(StyleObjective):
 
     @torch.enable_grad()
     def _pull(self, image: Tensor, slopes: Grams) -> tuple[Tensor, Tensor]:
-        """The content loss, and the gradient of all terms together."""
+        """The content loss, and the gradient of it, of the style loss and of smoothness."""
         leaf = image.detach().requires_grad_()
         padded = self.network.mirrored(leaf)
         gradient, content = torch.zeros_like(padded), image.new_zeros(())
@@ -95,6 +104,16 @@ class TiledObjective(StyleObjective):
         if self._smoothness_weight:
             whole.add_(total_variation_gradient(image), alpha=self._smoothness_weight)
         return content, whole
+
+    @torch.enable_grad()
+    def _further(self, image: Tensor, gradient: Tensor) -> dict[str, Tensor]:
+        """The further terms, whose gradients are added to that of the others, one after the other."""
+        leaf, found = image.detach().requires_grad_(), {}
+        for term in self.terms:
+            loss = term.loss(leaf)
+            gradient.add_(torch.autograd.grad(loss, leaf)[0])
+            found[term.name] = loss.detach()
+        return found
 
     def _kept(self, content: Tensor) -> dict[str, Tensor]:
         kept: dict[str, Tensor] = {}
@@ -177,16 +196,3 @@ def _share(part: _Part, guide: Tensor) -> Tensor:
     if guide.stride()[-1]:  # a guide of ones has no memory of its own
         features = features * guide[..., *part.place].to(features.dtype)
     return gram_matrix(features) * (places / (guide.shape[2] * guide.shape[3]))
-
-
-class _WithGradient(torch.autograd.Function):
-    """A value whose gradient is known."""
-
-    @staticmethod
-    def forward(ctx: Any, image: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-        ctx.save_for_backward(gradient)
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return grad * ctx.saved_tensors[0], None, None

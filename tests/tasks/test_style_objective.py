@@ -138,7 +138,7 @@ def test_gradient(recipe):
         ahead, behind = objective(image + step * direction), objective(image - step * direction)
         slope = float(ahead.total - behind.total) / (2 * step)
         assert slope == pytest.approx(float((gradient * direction).sum()), rel=1e-3)
-    assert not any(term.requires_grad for term in losses)
+    assert not any(term.requires_grad for term in losses[:4])
 
 
 def test_normalised_terms_do_not_grow_with_the_picture():
@@ -164,14 +164,14 @@ def test_weights_scale_their_term(term):
     for name in ("content", "style", "tv"):
         factor = 3 if term == f"{name}_weight" else 1
         assert float(getattr(thrice, name)) == pytest.approx(factor * float(getattr(once, name)), rel=1e-9)
-    assert float(thrice.total) == pytest.approx(sum(map(float, thrice[1:])), rel=1e-9)
+    assert float(thrice.total) == pytest.approx(sum(map(float, thrice[1:4])), rel=1e-9)
 
 
 def test_objective_of_its_own_targets_is_zero():
     content = picture(16, 16, 0)
     options = replace(StylizeOptions(), **SHALLOW, tv_weight=0.0)
     losses = StyleObjective(content, [Style(content)], options, network().double())(content)
-    assert [float(term) for term in losses] == [0, 0, 0, 0]
+    assert [float(term) for term in losses[:4]] == [0, 0, 0, 0]
 
 
 def test_several_styles_are_one_weighted_gram():
@@ -276,7 +276,7 @@ def pretended():
 def test_forward_stays_on_its_device(pretended, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "__float__", lambda _: 1.0)  # of the mask's share
     losses = objective_on(pretended)(torch.rand(1, 3, 24, 18, device=pretended))
-    assert {term.device.type for term in losses} == {"cuda"}
+    assert {term.device.type for term in losses[:4]} == {"cuda"}
     assert losses.total.dtype == torch.float32
 
 
@@ -303,7 +303,7 @@ def test_whole_steps_stay_on_their_device(make):
     image = torch.rand(1, 3, 24, 18, device=meta)
     for _ in range(3):
         losses, gradient = _evaluate(objective, image)
-        assert {gradient.device.type, *(term.device.type for term in losses)} == {"meta"}
+        assert {gradient.device.type, *(term.device.type for term in losses[:4])} == {"meta"}
         image = optimizer.step(image, gradient)
         assert image.device.type == "meta" and image.shape == (1, 3, 24, 18)
 
