@@ -54,6 +54,7 @@ class StylizeOptions:
     style_weight: float = 1.0
     tv_weight: float = 1.0
     strength: float = 1.0  # share of the distance of Gram matrices from photo to style that is to be closed
+    keep_edges: float = 0.0  # weight of the difference from the photo's edge map; 0 for none
     content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv4_2": 1.0})
     style_layers: Mapping[str, float] = field(default_factory=style_layers)
     normalize: bool = True
@@ -72,6 +73,8 @@ class StylizeOptions:
     style_scale: float = 1.0  # size of the style picture's longest side against the result's
     stroke: float | None = None  # width of strokes in pixels of the result; None leaves it to `style_scale`
     preserve_color: bool = False
+    temporal_weight: float = 1.0  # of the difference from the frame before, moved along, in a film
+    frame_steps: int = 30  # of each frame after the first, at full size alone
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -95,6 +98,8 @@ class StylizeOptions:
         for name in ("content_weight", "style_weight", "tv_weight"):
             at_least(name, getattr(self, name), 0)
         share("strength", self.strength)
+        for name in ("keep_edges", "temporal_weight", "frame_steps"):
+            at_least(name, getattr(self, name), 0)
         if self.content_weight == self.style_weight == self.tv_weight == 0:
             raise OptionError("style_weight", "all weights are 0, so there is nothing to optimise")
         for name in ("time", "style_scale", "stroke"):
@@ -119,6 +124,12 @@ class StylizeOptions:
         if self.stroke is None:
             return self
         return replace(self, stroke=None, style_scale=STROKES_ACROSS * self.stroke / longest)
+
+    @property
+    def of_later_frames(self) -> Self:
+        """For the frames of a film after the first, which begin with the one before: no coarser scales."""
+        steps = UNLIMITED if self.time is not None else self.frame_steps
+        return replace(self, scales=1, steps=(steps,))
 
     @classmethod
     def of_recipe(cls, recipe: str = "default", **given: Any) -> Self:

@@ -164,18 +164,22 @@ def load_style_network(
     )
 
 
-def load_hed(weights: WeightsFile, device: Device) -> HED:
-    """An edge detector for inference, as wide and deep as its weights say.
+def load_hed(weights: WeightsFile, device: Device, *, gradients: bool = False) -> HED:
+    """A frozen edge detector, as wide and deep as its weights say.
 
+    Args:
+        weights: of an edge detector.
+        device: where it runs and in which type.
+        gradients: whether those of its input are wanted, which takes longer.
     Raises:
         WeightsError: the weights are of another network, or do not fit.
     """
-    return for_inference(hed_of(load_tensors(weights), weights), device)
+    return for_inference(hed_of(load_tensors(weights), weights), device, gradients=gradients)
 
 
-def for_inference(network: HED, device: Device) -> HED:
+def for_inference(network: HED, device: Device, *, gradients: bool = False) -> HED:
     """An edge detector on its device, in its type, frozen and as fast as can be."""
-    if device.torch.type == "cpu":
+    if device.torch.type == "cpu" and not gradients:
         network.quicken()
     for convolution in network.children():  # the normalisation before them stays fp32
         convolution.to(device.dtype)

@@ -97,6 +97,7 @@ def stylize(
     network: VGG,
     init: Tensor | None = None,
     terms: Sequence[MakeTerm] = (),
+    first_step: float = FIRST_STEP,
     deadline: float | None = None,
     on_step: OnStep = ignore,
 ) -> StylizeResult:
@@ -109,6 +110,7 @@ def stylize(
         network: a `VGG` with all layers of `options`; where it is, the work is done.
         init: (1, 3, h, w), the picture to start from when `options.init` names one.
         terms: what else is minimised, made for each scale.
+        first_step: mean change of a pixel in the first step of a scale; less where the start is nearly the end.
         deadline: `time.monotonic()` at which the result should be there; None leaves `options.steps` in charge.
         on_step: told of each evaluation.
     Returns:
@@ -129,7 +131,7 @@ def stylize(
     styles = [placed(style, palette, device) for style in styles]
     require_sides(styles, options, size)
     image = _start(full, styles[0].image, options, init)
-    run = _Run(options, on_step, deadline)
+    run = _Run(options, on_step, deadline, first_step)
     try:
         for scale in range(options.scales):
             current = resize(full, fit(size, max(size) / 2 ** (options.scales - 1 - scale)))
@@ -229,8 +231,11 @@ def _optimizer(options: StylizeOptions, first_step: float) -> Optimizer:
 class _Run:
     """The state of one run: what was done, the best so far, the time left."""
 
-    def __init__(self, options: StylizeOptions, on_step: OnStep, deadline: float | None) -> None:
+    def __init__(
+        self, options: StylizeOptions, on_step: OnStep, deadline: float | None, first_step: float
+    ) -> None:
         self.options, self.on_step, self.deadline = options, on_step, deadline
+        self.first_step = first_step
         self.began = time.monotonic()
         self.history: list[Step] = []
         self.steps: list[int] = []  # evaluations by scale
@@ -242,7 +247,7 @@ class _Run:
         """The best picture of one scale, starting from `image`; after divergence, the last good one."""
         self.steps.append(0)
         self.best, lowest = image, torch.inf
-        first_step, restarts = FIRST_STEP * self.options.strength, 0
+        first_step, restarts = self.first_step * self.options.strength, 0
         optimizer = _optimizer(self.options, first_step)
         end = self._end(scale)
         while self.steps[-1] < self.options.steps_per_scale[scale] and not self._late(end):
