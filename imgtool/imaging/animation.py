@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +10,70 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imgtool.errors import OutputError
-from imgtool.files import atomic_write
+from imgtool.errors import BadImage, OutputError
+from imgtool.files import atomic_write, printable
+from imgtool.imaging.decode import MAX_PIXELS, pillow_settings, sniff
 from imgtool.imaging.encode import FORMATS, recipe_options
 from imgtool.imaging.recipes import sidecar_path, to_json
 
 SUFFIXES = ("gif", "webp")
 
 
+@dataclass(frozen=True)
+class Timing:
+    """How an animation is shown.
+
+    Attributes:
+        seconds: that each frame is shown.
+        loop: how often it is shown, or of a GIF how often again; 0 for ever, None for once.
+    """
+
+    seconds: tuple[float, ...]
+    loop: int | None
+
+
+def read_timing(path: Path) -> Timing:
+    """The times of an animation; a still picture is one of a single frame.
+
+    Raises:
+        BadImage: it cannot be read.
+    """
+    name = printable(path)
+    try:
+        with path.open("rb") as file:
+            formats, called = sniff(file.read(64), name)
+            with pillow_settings(MAX_PIXELS), Image.open(file, formats=formats) as image:
+                seconds = []
+                for number in range(getattr(image, "n_frames", 1)):
+                    image.seek(number)
+                    image.load()  # of a WebP the times are known only then
+                    seconds.append(image.info.get("duration", 0) / 1000)
+                loop = image.info.get("loop", None if called == "GIF" else 0)
+    except BadImage:
+        raise
+    except OSError as error:
+        raise BadImage(name, (error.strerror or str(error)).lower()) from error
+    except Exception as error:  # whatever a decoder raises for bytes it does not like
+        raise BadImage(name, f"damaged {called} file") from error
+    return Timing(tuple(seconds), loop)
+
+
 def write_animation(
     path: Path,
     frames: Sequence[NDArray[np.uint8]],
     *,
-    seconds: float,
+    seconds: float | Sequence[float],
+    loop: int | None = 0,
     recipe: Mapping[str, Any] | None = None,
     overwrite: bool = True,
 ) -> None:
-    """Write frames that are shown over and over; whole or not at all.
+    """Write frames that are shown one after the other; whole or not at all.
 
     Args:
         path: its suffix, one of `SUFFIXES`, says the format.
-        frames: (H, W, 3) each, of one size.
-        seconds: that a frame is shown.
+        frames: (H, W, 3) each, of one size; or (H, W, 4) with alpha.
+        seconds: that a frame is shown, or each of them.
+        loop: see `Timing`; over and over unless told otherwise.
         recipe: embedded in WebP; beside a GIF, which has no place for it.
         overwrite: whether an existing file may be replaced.
     Raises:
@@ -38,6 +81,8 @@ def write_animation(
     """
     fmt = FORMATS[path.suffix[1:].lower()]
     first, *others = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
+    shown = [seconds] * len(frames) if isinstance(seconds, int | float) else seconds
+    repeats = {"loop": 1 if loop is None else loop} if loop is not None or fmt.pillow == "WEBP" else {}
     carried = {} if recipe is None else recipe_options(fmt, to_json(recipe))
     buffer = io.BytesIO()
     try:
@@ -46,8 +91,8 @@ def write_animation(
             fmt.pillow,
             save_all=True,
             append_images=others,
-            duration=round(seconds * 1000),
-            loop=0,
+            duration=[round(each * 1000) for each in shown],
+            **repeats,
             **fmt.options,
             **carried,
         )

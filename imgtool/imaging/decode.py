@@ -74,13 +74,14 @@ def sniff(head: bytes, name: str) -> tuple[tuple[str, ...], str]:
     raise BadImage(name, "it is not a picture that can be read", hint=_READ)
 
 
-def decode(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
-    """The first picture in a seekable file.
+def decode(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS, *, frame: int | None = None) -> Picture:
+    """The first picture in a seekable file, or a frame of it.
 
     Args:
         file: Read from its beginning; left open.
         name: What to call it in messages.
         max_pixels: More than this are refused before anything is decoded.
+        frame: Of an animation, from 1.
 
     Raises:
         BadImage: Whatever went wrong.
@@ -93,6 +94,8 @@ def decode(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
         with pillow_settings(max_pixels), Image.open(file, formats=formats) as image:
             if image.width * image.height > max_pixels:
                 raise too_large(name, image.width * image.height, max_pixels)
+            if frame is not None:
+                return _frame(image, frame, name)
             picture = decode_deep(image, file, lambda: Image.open(file, formats=formats))
             if picture is None:
                 image.load()
@@ -109,6 +112,16 @@ def decode(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
         raise BadImage(name, "not enough memory to decode it", hint="use a smaller picture") from error
     except Exception as error:  # whatever a decoder raises for bytes it does not like
         raise BadImage(name, _reason(error, called)) from error
+
+
+def _frame(image: ImageFile.ImageFile, number: int, name: str) -> Picture:
+    """A frame of an animation, from 1."""
+    frames = getattr(image, "n_frames", 1)
+    if number > frames:
+        raise BadImage(name, f"it has {frames} frames, there is no frame {number}")
+    image.seek(number - 1)
+    image.load()
+    return from_pillow(image)
 
 
 def too_large(name: str, pixels: int, max_pixels: int) -> BadImage:

@@ -43,9 +43,13 @@ MAX_STREAM_BYTES = 1 << 30  # a stream is kept in memory; a file is not
 
 
 def read_picture(
-    source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    frame: int | None = None,
 ) -> Picture:
-    """The first picture in a file: upright, in sRGB, its alpha apart.
+    """The first picture in a file, or a frame of it: upright, in sRGB, its alpha apart.
 
     The format is told by the contents, never by the suffix. Where values were scaled or frames left out,
     the picture's notes say so. May be called by many threads at once.
@@ -55,17 +59,19 @@ def read_picture(
             is) and left open.
         name: What to call it in messages; by default the path.
         max_pixels: A picture with more is refused by its header, before it is decoded.
+        frame: Of an animation, from 1.
 
     Raises:
         BadImage: Whatever went wrong: no such file, no picture, damaged, truncated, too large.
     """
     if not isinstance(source, str | os.PathLike):
-        return decode(_seekable(source, name or "the picture"), name or "the picture", max_pixels)
+        name = name or "the picture"
+        return decode(_seekable(source, name), name, max_pixels, frame=frame)
     path = Path(source)
     name = name or printable(path)
     try:
         with path.open("rb") as file:
-            return decode(_seekable(file, name), name, max_pixels)
+            return decode(_seekable(file, name), name, max_pixels, frame=frame)
     except FileNotFoundError as error:
         raise BadImage(name, "no such file") from error
     except IsADirectoryError as error:

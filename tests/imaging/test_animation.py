@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgtool.errors import OutputError
-from imgtool.imaging.animation import write_animation
+from imgtool.errors import BadImage, OutputError
+from imgtool.imaging.animation import Timing, read_timing, write_animation
 from imgtool.imaging.io import read_recipe
 
 
@@ -32,3 +32,32 @@ def test_too_large_leaves_nothing(tmp_path):
     with pytest.raises(OutputError, match="WEBP"):
         write_animation(tmp_path / "walk.webp", frames, seconds=0.05)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "loop"), [("a.gif", 0), ("a.gif", 4), ("a.gif", None), ("a.webp", 5)])
+def test_times_and_loops_come_back(tmp_path, frames, name, loop):
+    seconds = (0.05, 0.1, 0.2, 0.05, 1.0)
+    write_animation(tmp_path / name, frames, seconds=seconds, loop=loop)
+    assert read_timing(tmp_path / name) == Timing(seconds, loop)
+
+
+def test_transparent_frames(tmp_path, frames):
+    alpha = np.full((6, 9, 1), 255, np.uint8)
+    alpha[:3] = 0
+    shown = [np.dstack([frame, alpha]) for frame in frames]
+    write_animation(tmp_path / "a.webp", shown, seconds=0.05)
+    with Image.open(tmp_path / "a.webp") as image:
+        image.seek(2)
+        assert np.array_equal(np.asarray(image.convert("RGBA"))[..., 3], alpha[..., 0])
+
+
+def test_times_of_a_still_picture(tmp_path, frames):
+    Image.fromarray(frames[0]).save(tmp_path / "still.png")
+    assert read_timing(tmp_path / "still.png").seconds == (0.0,)
+
+
+@pytest.mark.parametrize("contents", [b"", b"no picture", b"GIF89a" + bytes(40)])
+def test_what_is_no_animation(tmp_path, contents):
+    (tmp_path / "a.gif").write_bytes(contents)
+    with pytest.raises(BadImage):
+        read_timing(tmp_path / "a.gif")
