@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from numbers import Integral
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -18,17 +18,19 @@ from imgtool.api.inputs import PictureLike, mask_of, options_of, picture_of
 from imgtool.errors import Diverged, OptionError
 from imgtool.imaging.io import write_picture
 from imgtool.imaging.picture import Picture
-from imgtool.imaging.tensors import resize, to_image, to_picture
+from imgtool.imaging.tensors import fit, resize, to_image, to_picture
 from imgtool.options.fast_style import FastStyleOptions
 from imgtool.options.stylize import INITS, STYLE_NETWORKS, StylizeOptions
 from imgtool.runtime.device import select_device
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks import stylize as task
+from imgtool.tasks.edge_term import edge_terms
 from imgtool.tasks.fast_style import Painter, fast_style
 from imgtool.tasks.load import activations_name, load_painter, load_style_network
 from imgtool.tasks.placed_styles import require_same_network
 from imgtool.tasks.style_file import is_style_file, load_style
 from imgtool.tasks.style_objective import Style
+from imgtool.tasks.style_regions import color_regions, in_regions
 from imgtool.tasks.stylize import Step, StylizeResult
 
 OnStep: TypeAlias = Callable[[Step, Tensor], None]
@@ -73,7 +75,7 @@ def stylize(
     content: PictureLike,
     style: PictureLike | Sequence[PictureLike | tuple[PictureLike, float]] | None = None,
     *,
-    content_masks: Sequence[PictureLike] = (),
+    content_masks: Sequence[PictureLike] | Literal["auto"] = (),
     style_masks: Sequence[PictureLike] = (),
     device: str = "auto",
     precision: str = "auto",
@@ -87,7 +89,8 @@ def stylize(
         content: the photo.
         style: a picture or a style file, or several, each alone or as a pair with its weight; None for `weights` of
             `train-style`, which repaint in one pass.
-        content_masks: white where each style applies, one for each.
+        content_masks: white where each style applies, one for each; "auto" finds regions by light and colour, the
+            darkest for the first style.
         style_masks: white where each style is taken from; each goes with a content mask.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "fp32", "bf16" or "fp16".
@@ -111,7 +114,12 @@ def stylize(
         return _in_one_pass(picture_of(content, "content"), painter, one_pass, began)
     given, init = _options(options, weights)
     photo = picture_of(content, "content")
-    styles = _styles(style, content_masks, style_masks)
+    auto = isinstance(content_masks, str)
+    styles = _styles(style, () if auto else content_masks, style_masks)
+    if auto:
+        size = (photo.height, photo.width)
+        size = size if given.size is None else fit(size, given.size)
+        styles = in_regions(styles, to_image(photo.pixels), size, color_regions)
     chosen = select_device(device, precision, exact=given.exact)
     name = given.network if weights is None else os.fspath(weights)
     with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
@@ -121,12 +129,14 @@ def stylize(
         given = replace(given, rescale=activations is not None)
         require_same_network(styles, given, file, chosen)
         network = load_style_network(file, given, chosen, activations)
+        terms = edge_terms(given, find_weights, chosen)
     result = task.stylize(
         to_image(photo.pixels),
         styles,
         given,
         network=network,
         init=None if init is None else to_image(picture_of(init, "init").pixels),
+        terms=terms,
         deadline=None if given.time is None else began + given.time,
         on_step=on_step or task.ignore,
     )

@@ -34,6 +34,7 @@ class Job:
         unfinished: whether outputs that are there are not what was asked for, to be replaced.
         leads: whether its first output is that of all kinds that were asked for, beside which their further
             files stand.
+        before: the job before it, whether it is still to be done or not.
     """
 
     source: Source
@@ -41,6 +42,7 @@ class Job:
     format: str = "png"
     unfinished: bool = False
     leads: bool = True
+    before: Self | None = None
 
     @property
     def output(self) -> Path:
@@ -107,6 +109,7 @@ def plan(
     kinds: Sequence[str] | None = None,
     formats: Sequence[str] = FORMATS,
     also_readable: Sequence[str] = (),
+    arrange: Callable[[list[Source]], list[Source]] = list,
 ) -> tuple[list[Job], int]:
     """Which result goes where; nothing is written or overwritten yet.
 
@@ -117,6 +120,7 @@ def plan(
         kinds: what is made of each input, one output each; by default one that is called as the command.
         formats: suffixes that can be written.
         also_readable: suffixes, besides those of pictures, that a folder is searched for.
+        arrange: puts the inputs in order.
     Returns:
         The jobs to do, each with the outputs that are to be made, and how many more inputs `--skip-existing`
         finds done.
@@ -129,8 +133,10 @@ def plan(
     answer(kinds, choice.format, choice.also_read)
     many_given = len(given) > 1 or is_folder(given[0])
     folder = Path(choice.output) if choice.output and choice.output != STREAM else None
-    sources = find_sources(
-        given, recursive=choice.recursive, leave_out=folder, suffixes=(*READABLE, *also_readable)
+    sources = arrange(
+        find_sources(
+            given, recursive=choice.recursive, leave_out=folder, suffixes=(*READABLE, *also_readable)
+        )
     )
     many = many_given or len(sources) > 1 or len(kinds) > 1
     _require_room(choice, many, formats)
@@ -141,6 +147,7 @@ def plan(
     for job in jobs:
         _require_formats(job, choice, formats)
     _refuse_collisions(jobs, choice)
+    jobs = [replace(job, before=before) for before, job in zip([None, *jobs], jobs, strict=False)]
     if choice.skip_existing:
         jobs = [rest for job in jobs if (rest := _unmade(job, choice)).outputs]
     for job in jobs:

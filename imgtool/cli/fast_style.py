@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from imgtool.cli import batch, params, settings, strengths
+from imgtool.cli import batch, params, settings, strengths, video
 from imgtool.errors import WeightsError
 from imgtool.files import printable
 from imgtool.options.fast_style import STYLE_NET, FastStyleOptions
@@ -57,23 +57,27 @@ def run(pictures: Sequence[str], values: dict[str, Any]) -> int:
         options = options_of(values)
     given = [] if values["weights"] in registry() else [values["weights"]]
     choice = params.output_choice(
-        values, beside=[ending for name, ending in BESIDE.items() if values[name]], also_read=given
+        values,
+        beside=[ending for name, ending in BESIDE.items() if values[name]],
+        also_read=[*given, *video.files(values)],
     )
     sheet = strengths.are_wanted(values)
-    jobs, skipped = batch.plan(pictures, choice, command="stylize", kinds=[values["kind"]] if sheet else None)
+    kinds = [values["kind"]] if sheet else None
+    jobs, skipped = video.plan(pictures, choice, values, command="stylize", kinds=kinds)
     processor.wait_passively()
-    from imgtool.cli import fast_style_work, strengths_work
-
-    kind = strengths_work.FastStrengthsWork if sheet else fast_style_work.FastStyleWork
+    from imgtool.cli import fast_style_work, strengths_work, video_work
 
     def work() -> batch.Work:
-        return kind(options, values)
+        if sheet:
+            return strengths_work.FastStrengthsWork(options, values)
+        each = fast_style_work.FastStyleWork(options, values)
+        return video_work.AnimationWork(each) if video.is_animation(pictures, values) else each
 
     return batch.run(jobs, work, skipped=skipped, fail_fast=choice.fail_fast)
 
 
 def _refuse_others(weights: str) -> None:
-    held = {*HELD, *BESIDE, *MACHINE, *params.OUTPUT, *params.TALK, "weights", "kind"}
+    held = {*HELD, *BESIDE, *video.SOURCES, *MACHINE, *params.OUTPUT, *params.TALK, "weights", "kind"}
     for option in params.on_command_line(click.get_current_context()):
         if option.name not in held:
             raise click.UsageError(

@@ -8,6 +8,7 @@ from imgtool.cli.batch import Job
 from imgtool.cli.console import console
 from imgtool.cli.fast_style import BESIDE
 from imgtool.cli.session import Session
+from imgtool.cli.video_work import Painted, frame_before, frame_typed
 from imgtool.imaging.picture import Picture, Samples, to_8_bits
 from imgtool.imaging.tensors import fit, resize, to_image, to_picture, to_pixels
 from imgtool.options.fast_style import FastStyleOptions
@@ -15,6 +16,7 @@ from imgtool.runtime.device import memory_told, require_memory
 from imgtool.runtime.registry import registry
 from imgtool.tasks.fast_style import fast_style, memory_needed
 from imgtool.tasks.load import load_painter
+from imgtool.tasks.video import Before, carried, steadied
 
 
 class FastStyleWork:
@@ -42,31 +44,41 @@ class FastStyleWork:
         """Repaint one photo and write it; the fields of its `--json` line."""
         began = time.monotonic()
         picture, ingredient = self.session.read(job.source, "pictures")
+        before, ingredients = frame_before(self.session, job, picture, self.values)
+        painted = self.paint(picture, before, title=job.source.stem)
+        recipe = self.session.recipe(ingredient, {**painted.typed, **frame_typed(job)}, also=ingredients)
+        self.session.write(job, painted.picture, recipe, sidecar=self.values["sidecar"])
+        if self.values["sheet"]:
+            self._write_sheet(job, picture, painted.picture)
+        seconds = time.monotonic() - began
+        width, height = painted.picture.width, painted.picture.height
+        console.say(f"{job}: {width}x{height}, {seconds:.2f} s")
+        return {
+            "width": width,
+            "height": height,
+            "seconds": round(seconds, 3),
+            **self.session.about(),
+        }
+
+    def paint(self, picture: Picture, before: Before | None, *, title: str) -> Painted:
+        """A photo repainted, after the frame before if it is known."""
         size = (picture.height, picture.width)
         if self.options.size is not None:
             size = fit(size, self.options.size)
         smaller = f"--size {max(size) // 2}"
         require_memory(self.session.device.torch, memory_needed(size, self.painter), hint=smaller)
-        with memory_told("out of memory", hint=smaller), console.progress(job.source.stem) as on_progress:
+        with memory_told("out of memory", hint=smaller), console.progress(title) as on_progress:
             pixels = fast_style(
                 picture.pixels,
                 self.options,
                 painter=self.painter,
                 on_strip=lambda done, total: on_progress(done, total, ""),
             )
-        painted = Picture(pixels, _alpha(picture, size))
-        recipe = self.session.recipe(ingredient, resolved(self.options, self.values["weights"]))
-        self.session.write(job, painted, recipe, sidecar=self.values["sidecar"])
-        if self.values["sheet"]:
-            self._write_sheet(job, picture, painted)
-        seconds = time.monotonic() - began
-        console.say(f"{job}: {size[1]}x{size[0]}, {seconds:.2f} s")
-        return {
-            "width": size[1],
-            "height": size[0],
-            "seconds": round(seconds, 3),
-            **self.session.about(),
-        }
+        if before is not None:
+            last = carried(before, to_image(picture.pixels), size)
+            pixels = to_pixels(steadied(to_image(pixels), last, self.options.temporal_weight))
+        typed = resolved(self.options, self.values["weights"])
+        return Painted(Picture(pixels, _alpha(picture, size)), typed, {}, None, None)
 
     def _write_sheet(self, job: Job, photo: Picture, painted: Picture) -> None:
         from imgtool.imaging.sheet import draw_sheet

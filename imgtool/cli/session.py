@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -64,7 +64,10 @@ class Session:
         with opened(source) as file:
             stream = None if file.seekable() and not source.is_stream else _Tee(file)
             picture = read_picture(
-                cast(BinaryIO, stream or file), name=str(source), max_pixels=self.max_pixels
+                cast(BinaryIO, stream or file),
+                name=str(source),
+                max_pixels=self.max_pixels,
+                frame=source.frame,
             )
             if stream:
                 stream.read()
@@ -133,9 +136,12 @@ class Session:
         self.shared.append(ingredient)
         return picture
 
-    def find_weights(self, name: str) -> WeightsFile:
+    def find_weights(self, name: str, param: str = "weights") -> WeightsFile:
         """Weights by name or path, fetched if need be, and recorded.
 
+        Args:
+            name: or path.
+            param: the parameter that named them.
         Raises:
             WeightsError: they cannot be had.
             RecipeError: they are not those of the recipe that is being run again.
@@ -145,18 +151,24 @@ class Session:
         console.detail(f"weights {found.name}: {found.source}")
         require_same_weights(found.name, found.sha256)
         if found.name not in registry():
-            self.shared.append(Ingredient("weights", found.path, found.sha256))
+            self.shared.append(Ingredient(param, found.path, found.sha256))
         self.weights[found.name] = found.sha256
         return found
 
     def recipe(
-        self, ingredient: Ingredient, options: Mapping[str, Any], *, unfinished: bool = False
+        self,
+        ingredient: Ingredient,
+        options: Mapping[str, Any],
+        *,
+        also: Sequence[Ingredient] = (),
+        unfinished: bool = False,
     ) -> dict[str, Any]:
         """How an output was made.
 
         Args:
             ingredient: the input of this output.
             options: of the command by parameter name, as resolved.
+            also: further inputs of this output.
             unfinished: whether a signal cut the work short.
         Raises:
             RecipeError: the inputs are not those of the recipe that is being run again.
@@ -168,8 +180,11 @@ class Session:
             "max_pixels": self.max_pixels,
         }
         # A file of weights is an input with a path of its own; no folder of this machine goes into a recipe.
-        weights = {name if name in registry() else "given": sha256 for name, sha256 in self.weights.items()}
-        ingredients = [ingredient, *self.shared]
+        weights: dict[str, str] = {}
+        for name, sha256 in self.weights.items():
+            given = f"given{len(weights)}" if "given" in weights else "given"
+            weights[name if name in registry() else given] = sha256
+        ingredients = [ingredient, *also, *self.shared]
         return make_recipe(self.command, ingredients, {**options, **machine}, weights, unfinished=unfinished)
 
     def write(self, job: Job, picture: Picture, recipe: Mapping[str, Any], *, sidecar: bool) -> None:

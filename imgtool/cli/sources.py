@@ -27,10 +27,12 @@ class Source:
     Attributes:
         path: of the file, or `-` for stdin.
         inside: where it lay in the folder that was given, without its name; `.` for a file given by itself.
+        frame: of an animation, from 1; None for the first, or for all there is.
     """
 
     path: Path
     inside: PurePath = HERE
+    frame: int | None = None
 
     @property
     def is_stream(self) -> bool:
@@ -44,11 +46,13 @@ class Source:
 
     @property
     def stem(self) -> str:
-        """The file's name without its suffix."""
-        return "stdin" if self.is_stream else self.path.stem
+        """The file's name without its suffix; of a frame with its number."""
+        number = "" if self.frame is None else f"-{self.frame:04d}"
+        return "stdin" if self.is_stream else self.path.stem + number
 
     def __str__(self) -> str:
-        return "stdin" if self.is_stream else printable(self.path)
+        number = "" if self.frame is None else f", frame {self.frame}"
+        return ("stdin" if self.is_stream else printable(self.path)) + number
 
 
 def is_file(path: str | Path) -> bool:

@@ -12,8 +12,9 @@ STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 QUICK: dict[str, Any] = {"size": 192, "steps": (25,)}
 # Options that say nothing about such a sheet, and what they are then.
 USELESS: dict[str, Any] = {
-    **dict.fromkeys(("strength", "blend", "time", "save_every")),
-    **dict.fromkeys(("sheet", "preview"), False),
+    **dict.fromkeys(("strength", "blend", "time", "save_every", "mask_weights")),
+    **dict.fromkeys(("frame", "previous_frame", "previous_result")),
+    **dict.fromkeys(("sheet", "preview", "save_masks", "video"), False),
     **dict.fromkeys(("content_mask", "style_mask"), ()),
 }
 

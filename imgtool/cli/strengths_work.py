@@ -59,7 +59,13 @@ class StrengthsWork(StylizeWork):
                 options = replace(self.options, strength=strength)
                 with memory_told("out of memory", hint=f"--size {max(size) // 2}"):
                     result = stylize(
-                        content, [style], options, network=self.network, init=self.init, on_step=on_step
+                        content,
+                        [style],
+                        options,
+                        network=self.network,
+                        init=self.init,
+                        terms=self.terms,
+                        on_step=on_step,
                     )
                 if result.interrupted:
                     raise result.interrupted

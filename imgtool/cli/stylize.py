@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from imgtool.cli import batch, fast_style, params, settings, strengths, value_types
+from imgtool.cli import batch, fast_style, params, settings, strengths, style_masks, value_types, video
 from imgtool.cli.sources import exists, is_file, require_file, require_one_stream
 from imgtool.errors import OptionError
 from imgtool.files import printable
@@ -17,8 +17,13 @@ from imgtool.options.stylize import INITS, OPTIMIZERS, POOLS, STYLE_NETWORKS, ST
 from imgtool.runtime import processor
 
 # Options that name files, with the words that are none; files written besides the result, by their options.
-FILES = {"style": (), "content_mask": (), "style_mask": (), "init": INITS, "weights": FAST_STYLES}
-BESIDE = {"save_every": "-step*.png", "sheet": "-sheet.png", "sidecar": batch.SIDECAR}
+FILES = {"style": (), "init": INITS, "weights": FAST_STYLES, **style_masks.FILES, **video.FILES}
+BESIDE = {
+    "save_every": "-step*.png",
+    "sheet": "-sheet.png",
+    "sidecar": batch.SIDECAR,
+    **style_masks.BESIDE,
+}
 EXTRAS = (*BESIDE, "preview")  # nothing of which a recipe tells
 
 
@@ -106,6 +111,11 @@ knob = partial(params.knob, StylizeOptions())
 @knob("--tv-weight", type=float, help="Smooth more: total variation.")
 @knob("--strength", type=value_types.Share(), help="How far to go from the photo, 0, to the style, 1.")
 @knob(
+    "--keep-edges",
+    type=float,
+    help="Keep the photo's outlines, as an edge detector sees them: 1 for a little, 4 for much.",
+)
+@knob(
     "--style-scale",
     type=float,
     help="Size of the style picture against the result: above 1 for larger strokes.",
@@ -123,20 +133,7 @@ knob = partial(params.knob, StylizeOptions())
     metavar="content|noise|style|FILE",
     help="The picture to start from; a FILE goes on from an earlier result.",
 )
-@click.option(
-    "--content-mask",
-    type=click.Path(),
-    multiple=True,
-    metavar="FILE",
-    help="White where the next --style applies; one for each style, in the same order.",
-)
-@click.option(
-    "--style-mask",
-    type=click.Path(),
-    multiple=True,
-    metavar="FILE",
-    help="White where that style is taken from; goes with a --content-mask.",
-)
+@style_masks.options
 @knob("--content-layers", type=value_types.Weighted(), help="With weights.")
 @knob("--style-layers", type=value_types.Weighted(), help="With weights.")
 @knob("--scales", type=int, help="Sizes to work at, each twice the one before.")
@@ -168,6 +165,9 @@ knob = partial(params.knob, StylizeOptions())
     show_default=True,
     help="Defaults of the other options; gatys2016 is the paper, in fp32.",
 )
+@video.options
+@knob("--temporal-weight", type=float, help="Hold what stands still, or moves along, to the frame before.")
+@knob("--frame-steps", type=int, help="Steps of each frame after the first, at full size.")
 @knob("--seed", type=int, help="Of the noise, with --init noise.")
 @click.option(
     "--save-every",
@@ -203,7 +203,11 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
       imgtool stylize photo.jpg painting.jpg --size 4096 --stroke 64 --strength 0.7
       imgtool stylize photo.jpg --style a.jpg --style b.jpg --kind strengths -o sheet.png
       imgtool stylize photos/ --weights runs/style --blend night=0.6,waves=0.4 -o painted/
+      imgtool stylize photo.jpg --style night.jpg --style day.jpg --content-mask auto --keep-edges 1
+      imgtool stylize frames/ --style painting.jpg --video -o painted/
+      imgtool stylize clip.gif --style painting.jpg --video -o painted.gif
     """
+    video.require_sense(values)
     sheet = strengths.are_wanted(values)
     if sheet:
         values = strengths.quick(values)
@@ -211,15 +215,15 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
         return fast_style.run(pictures, values)
     fast_style.refuse_options()
     contents, styles = contents_and_styles(pictures, values["style"])
-    _require_pairs(styles, values["content_mask"], values["style_mask"])
+    style_masks.require_pairs(styles, values)
     with settings.origins_told(click.get_current_context()):
         options = options_of(values)
     init = [] if options.init in INITS else [options.init]
-    weights = [values["weights"]] if values["weights"] else []
+    weights = [values[name] for name in ("weights", "mask_weights") if values[name]]
     also_read = [
         *(path for path, _ in styles),
-        *values["content_mask"],
-        *values["style_mask"],
+        *style_masks.files(values),
+        *video.files(values),
         *init,
         *weights,
     ]
@@ -227,15 +231,17 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
     choice = params.output_choice(
         values, beside=[ending for name, ending in BESIDE.items() if values[name]], also_read=also_read
     )
-    jobs, skipped = batch.plan(contents, choice, command="stylize", kinds=[values["kind"]] if sheet else None)
+    kinds = [values["kind"]] if sheet else None
+    jobs, skipped = video.plan(contents, choice, values, command="stylize", kinds=kinds)
     # Nothing of the user's can be refused any more without torch.
     processor.wait_passively()
-    from imgtool.cli import strengths_work, stylize_work
-
-    kind = strengths_work.StrengthsWork if sheet else stylize_work.StylizeWork
+    from imgtool.cli import strengths_work, stylize_work, video_work
 
     def work() -> batch.Work:
-        return kind(options, styles, values)
+        if sheet:
+            return strengths_work.StrengthsWork(options, styles, values)
+        each = stylize_work.StylizeWork(options, styles, values)
+        return video_work.AnimationWork(each) if video.is_animation(contents, values) else each
 
     return batch.run(jobs, work, skipped=skipped, fail_fast=choice.fail_fast)
 
@@ -259,23 +265,6 @@ def contents_and_styles(
         if not 0 < weight < float("inf"):
             raise click.UsageError(f"weight of style {printable(path)} must be above 0, got {weight:g}.")
     return pictures, styles
-
-
-def _require_pairs(
-    styles: Sequence[object], content_masks: Sequence[str], style_masks: Sequence[str]
-) -> None:
-    """Refuse masks that cannot be told which style they belong to."""
-    if content_masks and len(styles) not in (1, len(content_masks)):
-        raise click.UsageError(
-            f"{len(content_masks)} --content-mask for {len(styles)} styles; "
-            "give one for each style, or one style."
-        )
-    if style_masks and len(style_masks) != len(content_masks):
-        raise click.UsageError(
-            f"{len(style_masks)} --style-mask for {len(content_masks)} --content-mask; give pairs."
-        )
-    for mask in (*content_masks, *style_masks):
-        require_file(mask, "mask")
 
 
 def options_of(values: dict[str, Any]) -> StylizeOptions:

@@ -3,7 +3,8 @@
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,21 @@ from imgtool.cli.preview import OnPicture, previewed
 from imgtool.cli.session import Session
 from imgtool.cli.sources import STREAM
 from imgtool.cli.style_files import read_style_file
+from imgtool.cli.style_masks import is_auto
+from imgtool.cli.style_masks_work import Regions
+from imgtool.cli.video_work import Painted, frame_before, frame_typed
 from imgtool.imaging.io import Picture
 from imgtool.imaging.tensors import fit, resize, to_image, to_picture
 from imgtool.options.stylize import INITS, RECIPE_FIELDS, StylizeOptions
 from imgtool.runtime.device import step_down
 from imgtool.runtime.registry import WeightsFile
+from imgtool.tasks.edge_term import edge_terms
 from imgtool.tasks.load import activations_name, load_style_network
 from imgtool.tasks.placed_styles import require_pictures, require_same_network
 from imgtool.tasks.style_file import is_style_file
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import OnStep, Step, StylizeResult, stylize
+from imgtool.tasks.video import Before, carried, stylize_frame
 
 # Kept back from --time for writing the result and giving back its memory: a part whatever the size, and a part for
 # each megapixel.
@@ -36,6 +42,15 @@ WRITE_SECONDS, WRITE_SECONDS_PER_MEGAPIXEL = 0.3, 1.0
 # And for leaving, as a share of what it took to load all that is then unloaded, for both wait for the same machine.
 # Seen with two busy cores: 1.5 s to load, 0.6 to 0.9 s to leave after 256 and 512 px, 1.0 s after 1024 px.
 LEAVE_SHARE = 0.6
+DIVERGED = "the loss became NaN or infinite, also after restarts; saved the last good picture"
+
+
+@dataclass(frozen=True)
+class Repainted(Painted):
+    """A photo as it was repainted, how it went, and the styles where they were wanted."""
+
+    result: StylizeResult
+    styles: Sequence[Style]
 
 
 class StylizeWork:
@@ -66,48 +81,94 @@ class StylizeWork:
         require_pictures(self.styles, options)
         require_same_network(self.styles, options, weights, self.session.device)
         self.network = load_style_network(weights, options, self.session.device, activations)
+        self.terms = edge_terms(options, self.session.find_weights, self.session.device)
+        self.regions = Regions(self.session, values, len(self.styles))
 
     def __call__(self, job: Job) -> dict[str, Any]:
         """Repaint one photo and write it; the fields of its `--json` line."""
         began = self.began or time.monotonic()
         self.began = None  # only the first photo pays for the start
         picture, ingredient = self.session.read(job.source, "pictures")
+        before, ingredients = frame_before(self.session, job, picture, self.values)
+        painted = self.paint(picture, before, title=job.source.stem, job=job, began=began)
+        recipe = self.session.recipe(
+            ingredient,
+            {**painted.typed, **frame_typed(job)},
+            also=ingredients,
+            unfinished=painted.interrupted is not None,
+        )
+        self._write(job, painted.picture, recipe)
+        if self.values["save_masks"]:
+            for number, (_, mask) in enumerate(self.regions.shown(painted.styles), start=1):
+                self.session.write_beside(job, f"-mask{number}.png", mask)
+        if self.values["sheet"]:
+            self._write_sheet(job, picture, painted)
+        return self._told(job, painted, time.monotonic() - began)
+
+    def paint(
+        self,
+        picture: Picture,
+        before: Before | None,
+        *,
+        title: str,
+        job: Job | None = None,
+        began: float | None = None,
+    ) -> Repainted:
+        """A photo repainted, after the frame before if it is known.
+
+        Args:
+            picture: the photo.
+            before: the frame before of a film.
+            title: of the progress.
+            job: beside whose output pictures on the way are saved.
+            began: from when `--time` counts.
+        """
+        began = began or time.monotonic()
         size = (picture.height, picture.width)
         if self.options.size is not None:
             size = fit(size, self.options.size)
         hint = f"--size {stylize_memory.smaller(size)}"
         if self.options.style_scale > 1:
             hint += " or a smaller --style-scale"
+        content, options = to_image(picture.pixels), self.options
+        begin = partial(stylize, init=self.init)
+        last = None if before is None else carried(before, content, size)
+        if last is not None and last.goes_on:
+            # A recipe of a frame has its options as they were used.
+            options = options.of_later_frames if self.values["video"] else options
+            begin = partial(stylize_frame, last=last)
         tries = stylize_memory.fitting(
-            self.options,
+            options,
             size,
             list(self._sides(size)),
             self.session.device,
             keep_history=self.values["history"] is not None,
             hint=hint,
         )
-        with previewed(job.source.stem, wanted=self.values["preview"]) as (on_progress, on_picture):
+        styles = self.regions.placed(self.styles, picture, size)
+        with previewed(title, wanted=self.values["preview"]) as (on_progress, on_picture):
 
             def run(options: StylizeOptions) -> tuple[StylizeOptions, StylizeResult]:
-                return options, stylize(
-                    to_image(picture.pixels),
-                    self.styles,
+                return options, begin(
+                    content,
+                    styles,
                     options,
                     network=self.network,
-                    init=self.init,
+                    terms=self.terms,
                     deadline=self._deadline(began, size),
-                    on_step=self._on_step(job, picture, began, on_progress, on_picture),
+                    on_step=self._on_step(options, job, picture, began, on_progress, on_picture),
                 )
 
             options, result = step_down(run, tries, say=stylize_memory.say_leaner, hint=hint)
-        recipe = self.session.recipe(
-            ingredient, resolved(options, result.steps), unfinished=result.interrupted is not None
+        return Repainted(
+            picture=to_picture(result.image, _alpha(picture, size)),
+            typed={**resolved(options, result.steps), **self.regions.typed()},
+            metrics={"steps": list(result.steps), "losses": [step.as_dict() for step in result.history]},
+            interrupted=result.interrupted,
+            error=DIVERGED if result.diverged else None,
+            result=result,
+            styles=styles,
         )
-        painted = to_picture(result.image, _alpha(picture, size))
-        self._write(job, painted, recipe)
-        if self.values["sheet"]:
-            self._write_sheet(job, picture, painted, result)
-        return self._told(job, result, size, time.monotonic() - began)
 
     def _sides(self, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
         """(height, width) of each style picture as it is worked on for a result of `size`."""
@@ -127,6 +188,8 @@ class StylizeWork:
     def _read_styles(self, styles: Sequence[tuple[str, float]]) -> Iterator[Style]:
         """The style pictures, each with its pair of masks if there is one."""
         content_masks, style_masks = self.values["content_mask"], self.values["style_mask"]
+        if is_auto(self.values):
+            content_masks = ()
         found = [self._read_style(path, weight) for path, weight in styles]
         if len(found) == 1:
             found *= max(1, len(content_masks))
@@ -158,19 +221,26 @@ class StylizeWork:
         return began + max(0.0, self.options.time - writing - LEAVE_SHARE * self.loading)
 
     def _on_step(
-        self, job: Job, photo: Picture, began: float, on_progress: OnProgress, on_picture: OnPicture
+        self,
+        options: StylizeOptions,
+        job: Job | None,
+        photo: Picture,
+        began: float,
+        on_progress: OnProgress,
+        on_picture: OnPicture,
     ) -> OnStep:
         every = self.values["save_every"]
-        total = sum(self.options.steps_per_scale)
+        total = sum(options.steps_per_scale)
 
         def on_step(step: Step, image: Tensor) -> None:
             on_picture(image)
-            note = f"content {step.content:.3g}  style {step.style:.3g}"
-            if self.options.time is None:
+            shown = {"content": step.content, "style": step.style, **step.others}
+            note = "  ".join(f"{name} {loss:.3g}" for name, loss in shown.items())
+            if options.time is None:
                 on_progress(step.number, total, note)
             else:
-                on_progress(time.monotonic() - began, self.options.time, note)
-            if every and step.number % every == 0:
+                on_progress(time.monotonic() - began, options.time, note)
+            if every and job and step.number % every == 0:
                 alpha = _alpha(photo, (image.shape[-2], image.shape[-1]))
                 self.session.write_beside(job, f"-step{step.number:04d}.png", to_picture(image, alpha))
 
@@ -179,46 +249,51 @@ class StylizeWork:
     def _write(self, job: Job, painted: Picture, recipe: dict[str, Any]) -> None:
         self.session.write(job, painted, recipe, sidecar=self.values["sidecar"])
 
-    def _write_sheet(self, job: Job, photo: Picture, painted: Picture, result: StylizeResult) -> None:
+    def _write_sheet(self, job: Job, photo: Picture, painted: Repainted) -> None:
         from imgtool.imaging.sheet import draw_sheet
 
-        height, width = painted.height, painted.width
+        height, width = painted.picture.height, painted.picture.width
         panels = [("content", to_picture(resize(to_image(photo.pixels), (height, width))))]
         panels += [
             (f"style {number}" if len(self.styles) > 1 else "style", to_picture(style.image))
             for number, style in enumerate(self.styles, start=1)
             if style.image is not None
         ]
-        panels.append(("result", painted))
+        panels += [*self.regions.shown(painted.styles), ("result", painted.picture)]
+        history = painted.result.history
         curves = {
-            "objective": [step.total for step in result.history],
-            "content": [step.content for step in result.history],
-            "style": [step.style for step in result.history],
+            "objective": [step.total for step in history],
+            "content": [step.content for step in history],
+            "style": [step.style for step in history],
         }
+        for name in history[-1].others if history else ():
+            curves[name] = [step.others[name] for step in history]
         self.session.write_beside(job, "-sheet.png", draw_sheet(panels, curves=curves))
 
-    def _told(self, job: Job, result: StylizeResult, size: tuple[int, int], seconds: float) -> dict[str, Any]:
+    def _told(self, job: Job, painted: Repainted, seconds: float) -> dict[str, Any]:
         """Say what came of it; the fields of its `--json` line."""
+        result, width, height = painted.result, painted.picture.width, painted.picture.height
         steps = sum(result.steps)
         scale = result.history[-1].scale if result.history else 0
         best = min((step.total for step in result.history if step.scale == scale), default=None)
         loss = "" if best is None else f", objective {best:.4g}"
-        console.say(f"{job}: {size[1]}x{size[0]}, {steps} steps, {seconds:.1f} s{loss}")
+        console.say(f"{job}: {width}x{height}, {steps} steps, {seconds:.1f} s{loss}")
         fields: dict[str, Any] = {
-            "width": size[1],
-            "height": size[0],
+            "width": width,
+            "height": height,
             "seconds": round(seconds, 3),
             **self.session.about(),
-            "metrics": {"steps": list(result.steps), "losses": [asdict(step) for step in result.history]},
+            "metrics": painted.metrics,
         }
         if result.interrupted:
             fields["interrupted"] = result.interrupted
             if not job.to_stream:
                 console.say(f"Saved the best so far; to go on: {self._go_on(job)}")
-        if result.diverged:
-            message = "the loss became NaN or infinite, also after restarts; saved the last good picture"
-            console.error(f"{job.source}: {message}", hint="--precision fp32 or a smaller --style-weight")
-            fields["error"] = message
+        if painted.error:
+            console.error(
+                f"{job.source}: {painted.error}", hint="--precision fp32 or a smaller --style-weight"
+            )
+            fields["error"] = painted.error
         return fields
 
     def _go_on(self, job: Job) -> str:

@@ -73,11 +73,13 @@ class FastStyleOptions:
     )  # style -> weight; none: the network's first style
     strength: float = 1.0  # from 0, the photo, to 1, the style
     preserve_color: bool = False
+    temporal_weight: float = 1.0  # of the frame before, moved along, in a film
 
     def __post_init__(self) -> None:
         if self.size is not None:
             at_least("size", self.size, 1)
         share("strength", self.strength)
+        at_least("temporal_weight", self.temporal_weight, 0)
         for name, weight in self.blend.items():
             if not 0 < weight < math.inf:
                 raise OptionError("blend", f"weight of {name} must be above 0, got {weight:g}")

@@ -46,10 +46,17 @@ def in_regions(
         size: (height, width) of the result.
         find: `color_regions`, or `segmented` of a network.
         count: of the regions, where there is one style.
+    Raises:
+        OptionError: the single style has no picture that could be taken apart.
     """
     if len(styles) == 1:
-        parts = find(styles[0].image, count)
-        own = (styles[0].image.shape[-2], styles[0].image.shape[-1])
+        image = styles[0].image
+        if image is None:
+            raise OptionError(
+                "content_mask", "a style file cannot be taken apart; give its picture, or more styles"
+            )
+        parts = find(image, count)
+        own = (image.shape[-2], image.shape[-1])
         # A region that the style has not at all is painted in the whole of it.
         there = [_enlarged(part, own) if part.max() > HARDLY else None for part in parts]
         styles = [replace(styles[0], style_mask=part) for part in there]

@@ -100,6 +100,7 @@ def stylize_frame(
         **more: for `stylize`.
     """
     size = (last.image.shape[-2], last.image.shape[-1])
+    options = options.for_size(max(size))  # half the size has half the strokes
     terms = [*terms, temporal_term(last, options.temporal_weight)]
     start = torch.lerp(match_color(resize(content, size).cpu(), last.image), last.image, last.trust)
     if float(1 - last.trust.mean()) > NEW:

@@ -1,0 +1,154 @@
+"""What `imgtool stylize --video` does: the frame before is at hand, and an animation is read and written."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgtool.cli.batch import Job
+from imgtool.cli.console import console
+from imgtool.cli.recipes import Ingredient
+from imgtool.cli.session import Session
+from imgtool.cli.sources import Source, is_file
+from imgtool.errors import OptionError
+from imgtool.imaging.animation import read_timing, write_animation
+from imgtool.imaging.picture import Picture
+from imgtool.imaging.tensors import to_image
+from imgtool.tasks.video import Before
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A frame as it was repainted.
+
+    Attributes:
+        picture: to be written.
+        typed: the options, by parameter name, as a recipe holds them.
+        metrics: for its `--json` line.
+        interrupted: the signal that cut it short.
+        error: why it is not what was asked for.
+    """
+
+    picture: Picture
+    typed: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    interrupted: KeyboardInterrupt | None
+    error: str | None
+
+
+class Paints(Protocol):
+    """Work that repaints pictures one by one."""
+
+    session: Session
+
+    def paint(self, picture: Picture, before: Before | None, *, title: str) -> Painted:
+        """A frame repainted, after the frame before if it is known."""
+
+
+def frame_before(
+    session: Session, job: Job, picture: Picture, values: Mapping[str, Any]
+) -> tuple[Before | None, list[Ingredient]]:
+    """The frame before a job's and its result, as it was written: in this run, in one that was cut short, or given.
+
+    Where the size changes in a folder, another film begins.
+
+    Args:
+        session, job: of this frame.
+        picture: this frame.
+        values: of the command.
+    Raises:
+        BadImage: one of the two cannot be read.
+        OptionError: they were given, and are of another size.
+    """
+    if given := values["previous_frame"]:
+        number = values["frame"]
+        frame = Source(Path(given), frame=None if number is None else max(1, number - 1))
+        result = Path(values["previous_result"])
+    elif values["video"] and job.before is not None and is_file(job.before.output):
+        frame, result = job.before.source, job.before.output
+    else:
+        return None, []
+    content, one = session.read(frame, "previous_frame")
+    if (content.height, content.width) != (picture.height, picture.width):
+        if not given:
+            return None, []
+        sizes = f"{content.width}x{content.height}, and the picture {picture.width}x{picture.height}"
+        raise OptionError("previous_frame", f"it is {sizes}; frames of one film are of one size")
+    made, other = session.read(Source(result), "previous_result")
+    return Before(to_image(content.pixels), to_image(made.pixels)), [one, other]
+
+
+def frame_typed(job: Job) -> dict[str, int]:
+    """Which frame of an animation it is, as a recipe holds it."""
+    return {} if job.source.frame is None else {"frame": job.source.frame}
+
+
+class AnimationWork:
+    """Repaints an animation frame by frame; called with a job, it writes an animation with the same times.
+
+    A signal ends it with the frames that are finished.
+    """
+
+    def __init__(self, work: Paints) -> None:
+        self.work, self.session = work, work.session
+
+    def __call__(self, job: Job) -> dict[str, Any]:
+        """Repaint one animation; the fields of its `--json` line."""
+        began, timing = time.monotonic(), read_timing(job.source.path)
+        frames: list[Picture] = []
+        before: Before | None = None
+        painted: Painted | None = None
+        metrics: list[Mapping[str, Any]] = []
+        total, interrupted, errors = len(timing.seconds), None, []
+        for number in range(1, total + 1):
+            picture, ingredient = self.session.read(replace(job.source, frame=number), "pictures")
+            now = self.work.paint(picture, before, title=f"{job.source.stem} {number}/{total}")
+            if now.interrupted and painted is not None:
+                interrupted = now.interrupted
+                break
+            painted = painted or now
+            frames.append(now.picture)
+            metrics.append(now.metrics)
+            errors += [f"frame {number}: {now.error}"] if now.error else []
+            before = Before(to_image(picture.pixels), to_image(now.picture.pixels))
+            if interrupted := now.interrupted:
+                break
+        assert painted is not None
+        recipe = self.session.recipe(
+            ingredient, {**painted.typed, "video": True}, unfinished=interrupted is not None
+        )
+        write_animation(
+            job.output,
+            _alike(frames),
+            seconds=timing.seconds[: len(frames)],
+            loop=timing.loop,
+            recipe=recipe,
+            overwrite=self.session.force or job.unfinished,
+        )
+        for error in errors:
+            console.error(f"{job.source}: {error}")
+        seconds = time.monotonic() - began
+        height, width = frames[0].height, frames[0].width
+        console.say(f"{job}: {width}x{height}, {len(frames)} of {total} frames, {seconds:.1f} s")
+        return {
+            "width": width,
+            "height": height,
+            "frames": len(frames),
+            "seconds": round(seconds, 3),
+            **self.session.about(),
+            "metrics": {"frames": metrics},
+            **({"interrupted": interrupted} if interrupted else {}),
+            **({"error": errors[0]} if errors else {}),
+        }
+
+
+def _alike(frames: Sequence[Picture]) -> list[NDArray[np.uint8]]:
+    """(H, W, 3) each, or (H, W, 4) if one of them is transparent."""
+    if all(frame.alpha is None for frame in frames):
+        return [frame.pixels for frame in frames]
+    opaque = np.full((frames[0].height, frames[0].width), 255, np.uint8)
+    return [np.dstack([frame.pixels, opaque if frame.alpha is None else frame.alpha]) for frame in frames]
