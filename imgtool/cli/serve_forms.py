@@ -11,7 +11,17 @@ from imgtool.cli.stylize import WeightedFile
 from imgtool.web.forms import Field, Form
 
 # Options that the server answers itself or that make no sense there; those of `params.machine` among them.
-SERVERS = ("device", "precision", "threads", "max_pixels", "sidecar", "save_every", "preview")
+SERVERS = (
+    "device",
+    "precision",
+    "threads",
+    "max_pixels",
+    "sidecar",
+    "save_every",
+    "preview",
+    "save_masks",
+    "video",
+)
 NO_PICTURES = ("weights",)  # options that name files of another kind
 PREVIEW_STEPS = 5  # between two pictures on the way
 ON_THE_WAY = "*-step[0-9]*.png"
@@ -85,7 +95,7 @@ def _kind(command: click.Command, option: click.Option) -> tuple[str | None, tup
     """Kind of the field, its choices, and the step of a number."""
     name, type = str(option.name), option.type
     if isinstance(command, params.Repeatable) and name in command.files:
-        if words := command.files[name]:  # words that stand for files
+        if (words := command.files[name]) and not option.multiple:  # words that stand for files
             return "choice", tuple(words), ""
         return (None if name in NO_PICTURES else "picture"), (), ""
     if isinstance(type, click.Path | click.File):

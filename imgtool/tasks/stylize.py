@@ -175,6 +175,8 @@ FEATURE_NUMBERS, STYLE_NUMBERS, PICTURE_BYTES = 620, 260, 12
 KEPT_NUMBERS = (
     8  # in the features of the content layer, which are kept also where a picture is worked on in tiles
 )
+# The same of the edge detector, in the largest window that its tiles see.
+EDGE_NUMBERS, EDGE_WINDOW = 170, 800**2
 NETWORK_NUMBERS, REACH = 13_000_000, 96
 
 
@@ -202,6 +204,8 @@ def memory_needed(
         kept, most = pixels(size) * KEPT_NUMBERS, _tile_pixels(options, REACH)
         seen = [min(each, most) for each in seen]
     numbers = NETWORK_NUMBERS + kept
+    if options.keep_edges:
+        numbers += min(pixels(size), EDGE_WINDOW) * EDGE_NUMBERS
     numbers += max(seen[0] * FEATURE_NUMBERS, max(seen[1:], default=0) * STYLE_NUMBERS)
     return numbers * dtype.itemsize + size[0] * size[1] * PICTURE_BYTES * (2 * options.history + 10)
 
