@@ -90,7 +90,7 @@ def frame_typed(job: Job) -> dict[str, int]:
 class AnimationWork:
     """Repaints an animation frame by frame; called with a job, it writes an animation with the same times.
 
-    A signal ends it with the frames that are finished.
+    A signal ends it with the frames that are finished. They are kept until the end, in 3 bytes a pixel.
     """
 
     def __init__(self, work: Paints) -> None:
@@ -99,51 +99,53 @@ class AnimationWork:
     def __call__(self, job: Job) -> dict[str, Any]:
         """Repaint one animation; the fields of its `--json` line."""
         began, timing = time.monotonic(), read_timing(job.source.path)
-        frames: list[Picture] = []
-        before: Before | None = None
-        painted: Painted | None = None
-        metrics: list[Mapping[str, Any]] = []
-        total, interrupted, errors = len(timing.seconds), None, []
-        for number in range(1, total + 1):
-            picture, ingredient = self.session.read(replace(job.source, frame=number), "pictures")
-            now = self.work.paint(picture, before, title=f"{job.source.stem} {number}/{total}")
-            if now.interrupted and painted is not None:
-                interrupted = now.interrupted
-                break
-            painted = painted or now
-            frames.append(now.picture)
-            metrics.append(now.metrics)
-            errors += [f"frame {number}: {now.error}"] if now.error else []
-            before = Before(to_image(picture.pixels), to_image(now.picture.pixels))
-            if interrupted := now.interrupted:
-                break
-        assert painted is not None
-        recipe = self.session.recipe(
-            ingredient, {**painted.typed, "video": True}, unfinished=interrupted is not None
-        )
+        made, ingredient, interrupted = self._made(job, len(timing.seconds))
+        typed = {**made[0].typed, "video": True}
         write_animation(
             job.output,
-            _alike(frames),
-            seconds=timing.seconds[: len(frames)],
+            _alike([each.picture for each in made]),
+            seconds=timing.seconds[: len(made)],
             loop=timing.loop,
-            recipe=recipe,
+            recipe=self.session.recipe(ingredient, typed, unfinished=interrupted is not None),
             overwrite=self.session.force or job.unfinished,
         )
+        seconds, first = time.monotonic() - began, made[0].picture
+        frames = f"{len(made)} of {len(timing.seconds)} frames"
+        console.say(f"{job}: {first.width}x{first.height}, {frames}, {seconds:.1f} s")
+        errors = [f"frame {number}: {each.error}" for number, each in enumerate(made, start=1) if each.error]
         for error in errors:
             console.error(f"{job.source}: {error}")
-        seconds = time.monotonic() - began
-        height, width = frames[0].height, frames[0].width
-        console.say(f"{job}: {width}x{height}, {len(frames)} of {total} frames, {seconds:.1f} s")
         return {
-            "width": width,
-            "height": height,
-            "frames": len(frames),
+            "width": first.width,
+            "height": first.height,
+            "frames": len(made),
             "seconds": round(seconds, 3),
             **self.session.about(),
-            "metrics": {"frames": metrics},
+            "metrics": {"frames": [each.metrics for each in made]},
             **({"interrupted": interrupted} if interrupted else {}),
             **({"error": errors[0]} if errors else {}),
         }
+
+    def _made(self, job: Job, total: int) -> tuple[list[Painted], Ingredient, KeyboardInterrupt | None]:
+        """The frames that were finished, what they were made of, and what ended them early."""
+        made: list[Painted] = []
+        before: Before | None = None
+        try:
+            for number in range(1, total + 1):
+                picture, ingredient = self.session.read(replace(job.source, frame=number), "pictures")
+                now = self.work.paint(picture, before, title=f"{job.source.stem} {number}/{total}")
+                if now.interrupted and made:
+                    return made, ingredient, now.interrupted
+                # Without the tensors that a picture still has with it.
+                made.append(Painted(now.picture, now.typed, now.metrics, now.interrupted, now.error))
+                if now.interrupted:
+                    break
+                before = Before(to_image(picture.pixels), to_image(now.picture.pixels))
+        except KeyboardInterrupt as stop:
+            if not made:
+                raise
+            return made, ingredient, stop
+        return made, ingredient, made[-1].interrupted
 
 
 def _alike(frames: Sequence[Picture]) -> list[NDArray[np.uint8]]:

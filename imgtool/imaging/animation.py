@@ -12,7 +12,7 @@ from PIL import Image
 
 from imgtool.errors import BadImage, OutputError
 from imgtool.files import atomic_write, printable
-from imgtool.imaging.decode import MAX_PIXELS, pillow_settings, sniff
+from imgtool.imaging.decode import MAX_PIXELS, pillow_settings, sniff, too_large
 from imgtool.imaging.encode import FORMATS, recipe_options
 from imgtool.imaging.recipes import sidecar_path, to_json
 
@@ -43,6 +43,8 @@ def read_timing(path: Path) -> Timing:
         with path.open("rb") as file:
             formats, called = sniff(file.read(64), name)
             with pillow_settings(MAX_PIXELS), Image.open(file, formats=formats) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise too_large(name, image.width * image.height, MAX_PIXELS)
                 seconds = []
                 for number in range(getattr(image, "n_frames", 1)):
                     image.seek(number)

@@ -55,8 +55,8 @@ class _EdgeLoss:
         self.wanted = torch.empty_like(content[:, :1])
         with torch.no_grad():
             padded = self._padded(content)
-            for tile, window in self._windows(content, padded):
-                self.wanted[..., *tile.place] = self._map(window)[..., *tile.inner]
+            for each, window in self._windows(content, padded):
+                self.wanted[..., *each.place] = self._map(window)[..., *each.inner]
 
     @torch.enable_grad()
     def __call__(self, image: Tensor) -> Tensor:

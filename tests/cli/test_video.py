@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgtool.cli import stylize_work
+from imgtool.cli import fast_style_work, stylize_work
 from imgtool.cli.sources import Source
 from imgtool.cli.video import natural
 from imgtool.imaging.animation import read_timing
@@ -218,3 +218,21 @@ def test_one_pass_of_an_animation(imgtool, clip):
     )
     assert result.code == 0, result.stderr
     assert read_timing(Path("out.gif")) == read_timing(Path("clip.gif"))
+
+
+def test_a_cut_animation_in_one_pass(imgtool, clip, monkeypatch, listening):
+    proper, calls = fast_style_work.fast_style, []
+
+    def cut(*arguments, **more):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return proper(*arguments, **more)
+
+    monkeypatch.setattr(fast_style_work, "fast_style", cut)
+    words = ("stylize", "clip.gif", "--weights", "palette", "--video", "--threads", "1", "-o", "out.gif")
+    assert imgtool(*words).code == 130
+    assert read_timing(Path("out.gif")).seconds == (0.04, 0.08)
+    monkeypatch.setattr(fast_style_work, "fast_style", proper)
+    assert imgtool(*words, "--skip-existing").code == 0
+    assert read_timing(Path("out.gif")).seconds == (0.04, 0.08, 0.12)
