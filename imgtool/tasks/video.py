@@ -1,8 +1,8 @@
 """Frames of one film, so that what stands still in the film stands still in what is made of it."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +12,11 @@ from torch.nn import functional
 from imgtool.imaging.color import luma, match_color
 from imgtool.imaging.flow import motion
 from imgtool.imaging.tensors import fit, resize
+from imgtool.nn.vgg import VGG
 from imgtool.options.stylize import StylizeOptions
 from imgtool.tasks.objective_terms import MakeTerm, Term
 from imgtool.tasks.style_objective import Style
-from imgtool.tasks.stylize import OnStep, StylizeResult, ignore, stylize
+from imgtool.tasks.stylize import COARSE_SHARE, OnStep, StylizeResult, ignore, stylize
 
 FLOW_SIDE = 384  # pixels of the longest side of the pictures in which motion is looked for
 TEMPORAL_UNIT = 1e8  # at which a weight of 1 holds what stands still, and style still comes to what is new
@@ -85,9 +86,10 @@ def stylize_frame(
     options: StylizeOptions,
     last: Carried,
     *,
+    network: VGG,
     terms: Sequence[MakeTerm] = (),
+    deadline: float | None = None,
     on_step: OnStep = ignore,
-    **more: Any,
 ) -> StylizeResult:
     """Repaint a frame that goes on from the one before.
 
@@ -95,9 +97,8 @@ def stylize_frame(
     colours of that result, and is painted at half the size first, where strokes are found.
 
     Args:
-        content, styles, options, terms, on_step: see `stylize`.
+        content, styles, options, network, terms, deadline, on_step: see `stylize`.
         last: the frame before, at the size of the result.
-        **more: for `stylize`.
     """
     size = (last.image.shape[-2], last.image.shape[-1])
     options = options.for_size(max(size))  # half the size has half the strokes
@@ -105,7 +106,9 @@ def stylize_frame(
     start = torch.lerp(match_color(resize(content, size).cpu(), last.image), last.image, last.trust)
     if float(1 - last.trust.mean()) > NEW:
         small = replace(options, size=max(1, max(size) // 2), scales=1, steps=options.steps[-1:])
-        coarse = stylize(content, styles, small, init=start, terms=terms, **more)
+        now = time.monotonic()
+        end = None if deadline is None else now + COARSE_SHARE * (deadline - now)
+        coarse = stylize(content, styles, small, network=network, init=start, terms=terms, deadline=end)
         start = torch.lerp(resize(coarse.image, size), last.image, last.trust)
         if coarse.interrupted:
             return replace(coarse, image=start, steps=(0,) * options.scales, history=())
@@ -113,11 +116,12 @@ def stylize_frame(
         content,
         styles,
         options,
+        network=network,
         init=start,
         terms=terms,
         first_step=LATER_FIRST_STEP,
+        deadline=deadline,
         on_step=on_step,
-        **more,
     )
 
 
