@@ -15,7 +15,7 @@ from imgtool.tasks.load import load_hed
 from imgtool.tasks.objective_terms import MakeTerm, Term, with_gradient
 
 EDGE_WEIGHTS = "hed-lite"  # in the package, and the fastest
-EDGE_UNIT = 8e6  # at which a weight of 1 is seen but moderate, for a VGG whose input is scaled to 255
+EDGE_UNIT = 2e7  # at which a weight of 1 is seen but moderate, for a VGG whose input is scaled to 255
 NAME = "edges"
 
 
