@@ -13,7 +13,7 @@ BOUNDARY = (0.01, 0.002)
 # Motion has to leave less than this share of the difference that stillness leaves, less some levels of 255: noise
 # alone is explained a little by any motion.
 STILL = (0.7, 1.0)
-ALIKE = 24.0  # levels of 255 by which a place and where it was may differ on average
+ALIKE = 12.0  # levels of 255 by which a place and where it was may differ on average
 ISLAND, RIM = 5, 3  # pixels: a few by chance alike are not what they seem
 LEAST = 16  # pixels of a side; in smaller pictures there is no motion to be seen
 AROUND, FAR_AROUND = 1.5, 5.0  # deviations in pixels of the blurs that average
