@@ -34,6 +34,8 @@ def test_every_option_is_a_field_or_hidden_for_a_reason(name):
                 "sidecar",
                 "save_every",
                 "preview",
+                "save_masks",
+                "video",
                 "weights",
             }
             assert param.name in hidden | {*params.OUTPUT, *params.TALK}
