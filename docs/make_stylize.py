@@ -29,7 +29,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Photo and style, then a panel an option."""
-    panels = [("the photo", Image.open(PHOTO)), ("the style", Image.open(STYLE))]
+    panels: list[tuple[str, Image.Image]] = [
+        ("the photo", Image.open(PHOTO)),
+        ("the style", Image.open(STYLE)),
+    ]
     for title, options in OPTIONS.items():
         panels.append((title, imgtool.stylize(PHOTO, STYLE, size=SIZE, **options).to_pil()))
     save_titled(panels, "stylize_options.jpg", columns=5, height=220)
