@@ -1,7 +1,7 @@
 # What `make check` runs is what the checks on every change run.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install format lint types test test-weights test-ray test-web test-fid check bench docs man
+.PHONY: install format lint types test test-weights test-ray test-web test-fid test-hostile check bench docs man
 
 install:
 	python3.11 -m venv .venv
@@ -36,6 +36,10 @@ test-web:
 # FID's network: pip install -e '.[dev,fid]'
 test-fid:
 	$(PYTHON) -m pytest -m fid
+
+# Pillow's own test images through every picture command, signals, rivals, thousands of files and of odd pictures.
+test-hostile:
+	$(PYTHON) -m pytest -m hostile
 
 check: lint types test
 

@@ -1,5 +1,6 @@
 import os
 import signal
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -46,3 +47,23 @@ def listening():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def ordinary_user():
+    """Lets a block that works in a folder run without root's right to write anywhere."""
+
+    @contextmanager
+    def ordinary_user(folder):
+        if os.geteuid() != 0:
+            yield
+            return
+        for each in (folder, *folder.parents[:-2]):
+            each.chmod(each.stat().st_mode | 0o055)
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return ordinary_user

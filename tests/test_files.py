@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from imgtool import files
 from imgtool.errors import OutputError
 from imgtool.files import atomic_write, check_writable, printable, remove_leftovers, sha256_file
 
+AsUser = Callable[[Path], AbstractContextManager[None]]
 ROOT = Path(files.__file__).parents[1]
 
 
@@ -42,21 +43,6 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture(autouse=True)
 def always_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_last_sweep", {})
-
-
-@contextmanager
-def ordinary_user(folder: Path) -> Iterator[None]:
-    """Without root's right to write anywhere."""
-    if os.geteuid() != 0:
-        yield
-        return
-    for each in (folder, *folder.parents[:-2]):
-        each.chmod(each.stat().st_mode | 0o055)
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 class TestAtomicWrite:
@@ -244,7 +230,7 @@ class TestRefusals:
                 assert caught.value.hint
         assert names(tmp_path) == ["loop"]
 
-    def test_read_only_folder(self, tmp_path: Path, way: str) -> None:
+    def test_read_only_folder(self, tmp_path: Path, way: str, ordinary_user: AsUser) -> None:
         folder = tmp_path / "locked"
         folder.mkdir()
         folder.chmod(0o555)
@@ -256,7 +242,7 @@ class TestRefusals:
                     assert caught.value.hint
         assert names(folder) == []
 
-    def test_read_only_file_is_not_replaced(self, tmp_path: Path) -> None:
+    def test_read_only_file_is_not_replaced(self, tmp_path: Path, ordinary_user: AsUser) -> None:
         folder = tmp_path / "open"
         folder.mkdir()
         folder.chmod(0o777)

@@ -4,11 +4,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
 from imgtool.cli import main
 from imgtool.cli.console import Console, console
+from imgtool.nn.hed import HED
+from imgtool.nn.style_net import StyleNet
+from imgtool.nn.unet import UNet
+from imgtool.runtime.checkpoints import save_tensors
 
 # The least work that is still the whole command.
 QUICK = (
@@ -66,6 +71,24 @@ def quick(random_vgg19):
 def stylize(imgtool, quick):
     """Runs `imgtool stylize` with random weights and next to no work."""
     return lambda *arguments, **more: imgtool("stylize", *quick, *arguments, **more)
+
+
+@pytest.fixture(scope="session")
+def narrow(tmp_path_factory):
+    """A folder of narrow networks with random weights: edges, segment, segment3 (of colours), paint."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("narrow")
+    segment = json.dumps({"classes": ["0", "255"], "threshold": 0.5, "objects": False, "probes": False})
+    unet = {"network": "unet", "preprocessing": "none", "segment": segment}
+    style = {"network": "style-net", "preprocessing": "none", "style": '{"styles": ["night", "waves"]}'}
+    for name, network, about in (
+        ("edges", HED((3, 4, 5, 6, 7)), {"network": "hed", "preprocessing": "caffe"}),
+        ("segment", UNet(1, 2, width=4, depth=2, norm=False), unet),
+        ("segment3", UNet(3, 2, width=4, depth=2, norm=False), unet),
+        ("paint", StyleNet(2, width=3, blocks=1), style),
+    ):
+        save_tensors(folder / f"{name}.safetensors", network.state_dict(), about)
+    return folder
 
 
 @pytest.fixture
