@@ -1,5 +1,6 @@
 """What the user is told: talk on stderr, data on stdout, a progress bar only on a terminal."""
 
+import errno
 import json
 import os
 import sys
@@ -151,7 +152,12 @@ def use_color() -> bool | None:
 
 
 def _echo(text: str, *, err: bool) -> None:
-    click.echo(text, err=err, color=use_color())
+    try:
+        click.echo(text, err=err, color=use_color())
+    except OSError as error:
+        if not err or error.errno == errno.EPIPE:
+            raise
+        # A log that is full stops no work: the exit code still tells.
 
 
 console = Console()

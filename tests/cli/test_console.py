@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 
@@ -45,6 +46,23 @@ def test_quiet_and_verbose(capsys):
     console.verbosity = 1
     console.detail("detail")
     assert capsys.readouterr().err == "detail\n"
+
+
+def test_a_full_log_stops_no_work(monkeypatch):
+    def full(code):
+        def echo(*words, **more):
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr("click.echo", echo)
+
+    full(errno.ENOSPC)
+    console.say("said")
+    console.error("failed")
+    with pytest.raises(OSError, match="No space"):
+        console.data("line")
+    full(errno.EPIPE)  # nobody listens any more: the work ends
+    with pytest.raises(BrokenPipeError):
+        console.say("said")
 
 
 def test_tracebacks_only_with_vv(capsys):
