@@ -88,6 +88,7 @@ def require_whole_or_nothing(images, folder, found):
                 result.load()
                 assert result.size == (record["width"], record["height"]) == size_of(record["input"])
     errors = [line for line in talk if line.startswith("error: ")]
+    assert all(line.startswith(("error: ", "note: ", "out/", "style ")) for line in talk[:-1])
     assert len(errors) == len(failed)
     for line, record in zip(errors, failed, strict=True):
         assert Path(record["input"]).name in line and len(line) < 1000

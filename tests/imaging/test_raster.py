@@ -1,4 +1,6 @@
+import random
 import struct
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,9 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgtool.errors import BadImage
+from imgtool.imaging import raster_files
 from imgtool.imaging.picture import LUMA
 from imgtool.imaging.raster import raster_of
 from imgtool.imaging.raster_files import open_raster
+from imgtool.imaging.raster_png import stream_png
 
 MOST = 10**7
 
@@ -324,6 +328,46 @@ def test_sixteen_bits_of_a_png(tmp_path):
     gray = samples_of(14, 9, 1, np.uint16) * 201
     Image.fromarray(gray[..., 0]).save(tmp_path / "a.png")
     require_rows(tmp_path / "a.png", gray)
+
+
+KINDS = {
+    "plain.tif": {},
+    "rows.tif": {"rowsperstrip": 5},
+    "deflated.tif": {"compression": "zlib"},
+    "tiles.tif": {"tile": (16, 16)},
+    "big.tif": {"bigtiff": True},
+    "planes.tif": {"photometric": "rgb", "planarconfig": "separate"},
+    "five.tif": {"photometric": "minisblack", "planarconfig": "contig"},
+}
+
+
+def saved(path, name):
+    """A file of some kind, of random samples."""
+    if name in KINDS:
+        samples = samples_of(40, 56, 5 if name == "five.tif" else 3)
+        samples = np.moveaxis(samples, -1, 0) if name == "planes.tif" else samples
+        tifffile.imwrite(path, samples, **KINDS[name])
+    elif name == "a.npy":
+        np.save(path, samples_of(40, 56, 3))
+    else:
+        Image.fromarray(samples_of(40, 56, 3)).save(path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", [*KINDS, "a.npy", "a.png", "streamed.png", "a.bmp", "a.ppm", "a.jpg"])
+def test_truncated_is_refused_or_complete(tmp_path, name, monkeypatch):
+    if name == "streamed.png":
+        monkeypatch.setattr(raster_files, "stream_png", partial(stream_png, least=1))
+    path = tmp_path / name
+    data = saved(path, name)
+    expected, chance = whole(path), random.Random(name)
+    cuts = [chance.randrange(40), *(chance.randrange(len(data)) for _ in range(12)), len(data) - 1]
+    for cut in cuts:
+        path.write_bytes(data[:cut])
+        try:
+            assert np.array_equal(whole(path), expected), cut
+        except BadImage as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)
 
 
 def test_no_picture_at_all(tmp_path):
