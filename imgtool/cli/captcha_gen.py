@@ -175,7 +175,9 @@ look = params.together(
     help="Draw each N-th shard alone, from the I-th on: for batch queues.",
 )
 @click.option(
-    "--ray", metavar="ADDRESS", help="Spread shards over a Ray cluster: its address, or auto, or local."
+    "--ray",
+    metavar="ADDRESS",
+    help="Spread shards over a Ray cluster with a common disk: its address, or auto, or local.",
 )
 @click.option("--save-config", type=click.Path(dir_okay=False), metavar="FILE", help="Save the style alone.")
 @click.option("-f", "--force", is_flag=True, help="Replace what is there.")

@@ -1,9 +1,8 @@
 """What `imgtool captcha-gen` does: one picture with its recipe, or a set shard by shard."""
 
-import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -15,6 +14,7 @@ import joblib
 
 from imgtool.cli.captcha_manifest import Manifest, locked, take_folder
 from imgtool.cli.captcha_style import style_of, texts_file, words_of
+from imgtool.cli.cluster import connected
 from imgtool.cli.console import console
 from imgtool.cli.recipes import Ingredient, make_recipe
 from imgtool.cli.sources import READABLE, STREAM, exists
@@ -194,38 +194,25 @@ def _draw_shards(
     look: Look, shape: SetShape, folder: Path, shards: Sequence[int], values: Mapping[str, Any]
 ) -> None:
     """One task a shard, in this process, in several, or on a cluster."""
-    tasks = (joblib.delayed(draw_shard)(look, shape, folder, shard) for shard in shards)
+    draws = ((look, shape, folder, shard) for shard in shards)
     pictures = 0
-    with _cluster(values["ray"]) as jobs, console.progress("Drawing") as on_progress:
+    with _drawn_shards(draws, values) as drawn, console.progress("Drawing") as on_progress:
         on_progress(0, len(shards), "")
-        told = "list" if jobs else "generator_unordered"  # Ray's backend tells at the end alone
-        parallel = joblib.Parallel(n_jobs=jobs or values["workers"], return_as=told)
-        for done, shard in enumerate(parallel(tasks), start=1):
+        for done, shard in enumerate(drawn, start=1):
             pictures += len(shape.indices(shard))
             on_progress(done, len(shards), f"{pictures} pictures")
             console.record({"output": str(folder), "shard": shard, "pictures": len(shape.indices(shard))})
 
 
 @contextmanager
-def _cluster(address: str | None) -> Iterator[int | None]:
-    """Joblib's tasks on a Ray cluster, as many as it has processors; without an address, here."""
-    if address is None:
-        yield None
+def _drawn_shards(draws: Iterable[tuple[Any, ...]], values: Mapping[str, Any]) -> Iterator[Iterator[int]]:
+    """The numbers of shards, each when it is drawn."""
+    if values["ray"] is None:
+        tasks = (joblib.delayed(draw_shard)(*each) for each in draws)
+        yield joblib.Parallel(n_jobs=values["workers"], return_as="generator_unordered")(tasks)
         return
-    try:
-        import ray
-        from ray.util.joblib import register_ray
-    except ImportError as error:
-        raise OptionError("ray", "Ray is not installed", hint="pip install 'imgtool[ray]'") from error
-    where = None if address == "local" else address
-    try:
-        ray.init(address=where, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise OptionError("ray", f"no cluster at {printable(address)}: {reason}") from error
-    register_ray()
-    with joblib.parallel_config("ray"):
-        yield -1
+    with connected(values["ray"]) as cluster:
+        yield (result() for result in cluster.each(draw_shard, draws))
 
 
 def _scenes(background: str) -> tuple[Path, ...]:

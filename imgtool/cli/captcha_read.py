@@ -1,10 +1,12 @@
 """`imgtool captcha-read`: pictures in, their texts out."""
 
+from functools import partial
 from typing import Any
 
 import click
 
 from imgtool.cli import batch, params, settings, value_types
+from imgtool.cli.elsewhere import spread
 from imgtool.cli.sources import find_sources
 from imgtool.options.captcha_reader import READER_WEIGHTS, CaptchaReadOptions
 from imgtool.runtime import processor
@@ -63,4 +65,6 @@ def captcha_read_command(
     processor.wait_passively()
     from imgtool.cli.captcha_read_work import ReadWork
 
-    return batch.run(jobs, lambda: ReadWork(options, values), fail_fast=fail_fast)
+    also_read = [] if values["weights"] in READER_WEIGHTS else [values["weights"]]
+    work = spread(partial(ReadWork, options, values), jobs, values, also_read)
+    return batch.run(jobs, work, fail_fast=fail_fast)

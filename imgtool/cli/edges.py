@@ -1,11 +1,13 @@
 """`imgtool edges`: options, files in, one task, files out."""
 
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import click
 
 from imgtool.cli import batch, params, settings, value_types
+from imgtool.cli.elsewhere import spread
 from imgtool.errors import OptionError
 from imgtool.options.edges import EDGE_KINDS, EDGE_WEIGHTS, EdgesOptions
 from imgtool.runtime import processor
@@ -100,7 +102,8 @@ def edges_command(pictures: tuple[str, ...], **values: Any) -> int:
     processor.wait_passively()
     from imgtool.cli.edges_work import EdgesWork
 
-    return batch.run(jobs, lambda: EdgesWork(options, values), skipped=skipped, fail_fast=choice.fail_fast)
+    work = spread(partial(EdgesWork, options, values), jobs, values, choice.also_read)
+    return batch.run(jobs, work, skipped=skipped, fail_fast=choice.fail_fast)
 
 
 def options_of(values: dict[str, Any]) -> EdgesOptions:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import click
 
 from imgtool.cli import batch, params, settings, strengths, video
+from imgtool.cli.elsewhere import spread
 from imgtool.errors import WeightsError
 from imgtool.files import printable
 from imgtool.options.fast_style import STYLE_NET, FastStyleOptions
@@ -17,7 +19,7 @@ from imgtool.runtime.registry import registry
 BESIDE = {"sheet": "-sheet.png", "sidecar": batch.SIDECAR}  # what is written besides the result
 OWN = ("blend",)  # options of one pass alone
 HELD = {field.name for field in fields(FastStyleOptions)}
-MACHINE = ("device", "precision", "threads", "max_pixels")
+MACHINE = ("device", "precision", "threads", "max_pixels", "ray")
 
 
 def is_wanted(weights: str | None) -> bool:
@@ -67,10 +69,11 @@ def run(pictures: Sequence[str], values: dict[str, Any]) -> int:
     processor.wait_passively()
     from imgtool.cli import fast_style_work, strengths_work, video_work
 
+    kind = strengths_work.FastStrengthsWork if sheet else fast_style_work.FastStyleWork
+    make = spread(partial(kind, options, values), jobs, values, choice.also_read)
+
     def work() -> batch.Work:
-        if sheet:
-            return strengths_work.FastStrengthsWork(options, values)
-        each = fast_style_work.FastStyleWork(options, values)
+        each: Any = make()
         return video_work.AnimationWork(each) if video.is_animation(pictures, values) else each
 
     return batch.run(jobs, work, skipped=skipped, fail_fast=choice.fail_fast)

@@ -41,7 +41,7 @@ class Repeatable(click.Command):
         if name in self.files:
             values = value if option.multiple and isinstance(value, list) else [value]
             return all(each is None or each in self.files[name] for each in values)
-        return name not in (*OUTPUT, *TALK, *self.extras)
+        return name not in (*OUTPUT, *TALK, "ray", *self.extras)
 
 
 def together(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -143,7 +143,13 @@ max_pixels = click.option(
     help="Refuse larger inputs before decoding them.",
 )
 
-machine = together(compute, max_pixels)
+ray = click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Have the work done on a Ray cluster: its address, or auto, or local. Its machines need this imgtool.",
+)
+
+machine = together(compute, max_pixels, ray)
 
 
 def output(formats: Sequence[str] = FORMATS) -> Callable[[F], F]:

@@ -38,6 +38,7 @@ from imgtool.files import printable
     "-f", "--force", is_flag=True, help="Make everything anew; replace files that are not of this run."
 )
 @click.option("--fail-fast", is_flag=True, help="Begin nothing more after the first failure.")
+@params.ray
 @params.talk
 def run_command(
     file: str,
@@ -47,6 +48,7 @@ def run_command(
     jobs: int,
     force: bool,
     fail_fast: bool,
+    ray: str | None,
 ) -> int:
     """Do the steps of FILE on PICTURE…, or on the pictures that FILE names.
 
@@ -75,7 +77,7 @@ def run_command(
             return 0
         from imgtool.cli.run_work import Runner
 
-        return Runner(plan, journal, jobs=jobs, fail_fast=fail_fast, anew=force).run()
+        return Runner(plan, journal, jobs=jobs, fail_fast=fail_fast, anew=force, ray=ray).run()
 
 
 def _absolute(text: str) -> str:

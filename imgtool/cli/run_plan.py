@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,14 +16,14 @@ from imgtool import __version__
 from imgtool.cli import params
 from imgtool.cli.rehearsal import Rehearsed, rehearse
 from imgtool.cli.run_steps import GIVEN, Pipeline, Step
-from imgtool.cli.sources import Source, is_file, is_folder
+from imgtool.cli.sources import Source, contents_of, is_file
 from imgtool.errors import ImgtoolError
 from imgtool.files import check_writable, printable, sha256_file
 
 JOURNAL = "run.jsonl"
 BEGUN = ""  # instead of a key, until a result is there whole
 # Of a command's values, those that a result does not depend on, or that are told by SHA-256.
-NO_MATTER = {*params.OUTPUT, "pictures", "threads", "max_pixels"} - {"format"}
+NO_MATTER = {*params.OUTPUT, "pictures", "threads", "max_pixels", "ray"} - {"format"}
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ class Plan:
         """
         asked = self._asked(task.step.command, task.words)
         values = {name: value for name, value in asked.values.items() if name not in NO_MATTER}
-        files = [*task.inputs, *(path for text in asked.also_read if (path := _contents(Path(text))))]
+        files = [*task.inputs, *(path for text in asked.also_read if (path := contents_of(Path(text))))]
         try:
             told = [__version__, task.step.command, values, [sha256_file(path) for path in files]]
         except OSError:
@@ -196,12 +195,6 @@ def _by_name(sources: Iterable[Source]) -> dict[str, Path]:
             raise click.UsageError(f"the results of {both} would have the same name {printable(name)!r}.")
         found[name] = source.path
     return found
-
-
-def _contents(path: Path) -> Path | None:
-    """The file that counts of one that a command reads: of a run's folder its model."""
-    path = path / "model.safetensors" if is_folder(path) else path
-    return path if is_file(path) and os.access(path, os.R_OK) else None
 
 
 @contextmanager

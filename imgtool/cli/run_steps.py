@@ -17,7 +17,7 @@ REFERENCE = re.compile(r"\{([\w-]+)\}")
 NAME = re.compile(r"\w[\w-]*")
 OWN = {"command", "pictures"}  # keys of a step that are no options
 # Options that the run answers itself.
-RUNS = {"output", "name", "force", "skip_existing", "fail_fast", "recursive", *params.TALK}
+RUNS = {"output", "name", "force", "skip_existing", "fail_fast", "recursive", "ray", *params.TALK}
 
 
 @dataclass(frozen=True)

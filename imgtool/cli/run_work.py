@@ -32,11 +32,21 @@ class Runner:
         jobs: commands at once.
         fail_fast: begin nothing more after a failure.
         anew: make everything, also what is there.
+        ray: address of a cluster, for the commands that work there.
     """
 
-    def __init__(self, plan: Plan, journal: Journal, *, jobs: int, fail_fast: bool, anew: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        journal: Journal,
+        *,
+        jobs: int,
+        fail_fast: bool,
+        anew: bool,
+        ray: str | None = None,
+    ) -> None:
         self.plan, self.journal, self.jobs = plan, journal, jobs
-        self.fail_fast, self.anew = fail_fast, anew
+        self.fail_fast, self.anew, self.ray = fail_fast, anew, ray
         self.counts = {"done": 0, "skipped": 0, "failed": 0}
         self.codes: list[int] = []
         self.missing: set[Path] = set()  # results that could not be made
@@ -154,8 +164,10 @@ class Runner:
             words.append(f"--output={first.output}")
         else:
             words += [f"--output={first.output.parent}/", f"--name={{stem}}{first.output.suffix}"]
-        has_threads = any(param.name == "threads" for param in self.plan.commands[step.command].params)
-        if self.jobs > 1 and has_threads and not any(word.startswith("--threads") for word in words):
+        has = {param.name for param in self.plan.commands[step.command].params}
+        if self.ray is not None and "ray" in has:
+            words.append(f"--ray={self.ray}")
+        elif self.jobs > 1 and "threads" in has and not any(word.startswith("--threads") for word in words):
             words.append(f"--threads={max(1, processor.cores() // self.jobs)}")
         return [*words, "--", *map(str, (path for task in tasks for path in task.inputs))]
 

@@ -1,11 +1,13 @@
 """`imgtool segment`: options, files in, one task, files out."""
 
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import click
 
 from imgtool.cli import batch, params, settings, value_types
+from imgtool.cli.elsewhere import spread
 from imgtool.options.segment import SEGMENT_KINDS, SEGMENT_WEIGHTS, SegmentOptions
 from imgtool.runtime import processor
 
@@ -94,6 +96,8 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
     tables = {"instances": TABLE} if "instances" in options.kind else {}
     choice = params.output_choice(values, beside=beside, beside_kind=tables, also_read=given)
     if values["verify_tiles"]:
+        if values["ray"] is not None:
+            raise click.UsageError("--verify-tiles proves it here; leave --ray away.")
         processor.wait_passively()
         from imgtool.cli.segment_verify import verify
 
@@ -104,7 +108,8 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
     processor.wait_passively()
     from imgtool.cli.segment_work import SegmentWork
 
-    return batch.run(jobs, lambda: SegmentWork(options, values), skipped=skipped, fail_fast=choice.fail_fast)
+    work = spread(partial(SegmentWork, options, values), jobs, values, choice.also_read)
+    return batch.run(jobs, work, skipped=skipped, fail_fast=choice.fail_fast)
 
 
 def options_of(values: dict[str, Any]) -> SegmentOptions:

@@ -16,6 +16,7 @@ SERVERS = (
     "precision",
     "threads",
     "max_pixels",
+    "ray",
     "sidecar",
     "save_every",
     "preview",

@@ -70,6 +70,12 @@ def exists(path: str | Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110
 
 
+def contents_of(path: Path) -> Path | None:
+    """The file that counts of one that a command reads: of a run's folder its model; None if there is none."""
+    path = path / "model.safetensors" if is_folder(path) else path
+    return path if is_file(path) and os.access(path, os.R_OK) else None
+
+
 def require_file(text: str, what: str) -> None:
     """Refuse what is certainly neither a file that can be read nor stdin.
 

@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from imgtool.cli import batch, fast_style, params, settings, strengths, style_masks, value_types, video
+from imgtool.cli.elsewhere import spread
 from imgtool.cli.sources import exists, is_file, require_file, require_one_stream
 from imgtool.errors import OptionError
 from imgtool.files import printable
@@ -237,10 +238,11 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
     processor.wait_passively()
     from imgtool.cli import strengths_work, stylize_work, video_work
 
+    kind = strengths_work.StrengthsWork if sheet else stylize_work.StylizeWork
+    make = spread(partial(kind, options, styles, values), jobs, values, choice.also_read)
+
     def work() -> batch.Work:
-        if sheet:
-            return strengths_work.StrengthsWork(options, styles, values)
-        each = stylize_work.StylizeWork(options, styles, values)
+        each: Any = make()
         return video_work.AnimationWork(each) if video.is_animation(contents, values) else each
 
     return batch.run(jobs, work, skipped=skipped, fail_fast=choice.fail_fast)

@@ -59,6 +59,8 @@ def require_sense(values: dict[str, Any]) -> None:
     """
     if bool(values["previous_frame"]) != bool(values["previous_result"]):
         raise click.UsageError("--previous-frame and --previous-result go together.")
+    if values["video"] and values["ray"] is not None:
+        raise click.UsageError("each frame of --video waits for the one before; leave --ray away.")
     if values["video"] and (values["frame"] or values["previous_frame"]):
         raise click.UsageError("--video takes all frames; leave --frame and --previous-frame away.")
     for name in FILES:

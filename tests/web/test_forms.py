@@ -31,6 +31,7 @@ def test_every_option_is_a_field_or_hidden_for_a_reason(name):
                 "precision",
                 "threads",
                 "max_pixels",
+                "ray",
                 "sidecar",
                 "save_every",
                 "preview",
