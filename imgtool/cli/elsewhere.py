@@ -126,7 +126,8 @@ class Elsewhere:
         context = click.get_current_context()
         self.on_progress = context.with_resource(console.progress("Cluster"))
         cluster = context.with_resource(connected(values["ray"]))
-        self.threads = min(values["threads"] or processor.cores(), cluster.widest)
+        self.threads = values["threads"] or processor.cores()  # the bytes depend on it
+        self.processors = min(self.threads, cluster.widest)
         self.accelerated = values["device"] != "cpu" and cluster.accelerators > 0
         self.done, self.total = 0, len(jobs)
         outcomes = self._outcomes(cluster, make_work, jobs, also_read)
@@ -165,7 +166,7 @@ class Elsewhere:
         self, cluster: Cluster, make_work: "partial[Any]", jobs: Sequence[Job], also_read: Sequence[str]
     ) -> Iterator[Outcome]:
         """What came of each job, in their order."""
-        at_once = cluster.at_once(self.threads, accelerated=self.accelerated)
+        at_once = cluster.at_once(self.processors, accelerated=self.accelerated)
         parts = list(_parts(jobs, min(MOST_JOBS, math.ceil(len(jobs) / (PARTS * at_once)))))
         shared, names = self._shared(also_read)
         values = {**_moved(self.values, names), "threads": self.threads, "ray": None}
@@ -175,7 +176,7 @@ class Elsewhere:
         results = cluster.each(
             do_part,
             ((self._part(work, (*arguments, values), part), reference) for part in parts),
-            processors=self.threads,
+            processors=self.processors,
             accelerated=self.accelerated,
             alone=True,
         )

@@ -18,7 +18,7 @@ QUICK = ("--threads", "1", "--precision", "fp32")
 class FarAway:
     """Instead of a cluster: what goes there and comes back is pickled."""
 
-    accelerators, widest = 0, 64
+    accelerators, widest = 0, 1
     lost = ()  # numbers of tasks
 
     def share(self, value):
@@ -99,7 +99,7 @@ def both(imgtool, photos, far):
 
 
 def test_edges_with_all_that_stands_beside_them(both, narrow):
-    options = ("--overlay", "--svg", "--sheet", "--sidecar", "--kind", "all", "--json")
+    options = ("--overlay", "--svg", "--sheet", "--sidecar", "--kind", "all", "--json", "--threads", "2")
     result, made = both(
         "edges", "photos", "-r", "-o", "out", "--weights", narrow / "edges.safetensors", *QUICK, *options
     )

@@ -9,14 +9,14 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from imgtool.errors import BadImage
 from imgtool.imaging.io import read_picture
 from imgtool.runtime import download, index
 from imgtool.runtime.entries import Distribution, Pin
 
-pytestmark = pytest.mark.hostile
+pytestmark = [pytest.mark.hostile, pytest.mark.filterwarnings("ignore:::PIL")]  # what Pillow says of them
 
 SDIST = Distribution("pillow", "13.0.0", "pillow-13.0.0.tar.gz")
 PIN = Pin(47_058_631, "cdcd1ba258178f7356d74170c9a81ba4eab6a5d55748bc402a5a2a6fe6be3510")
@@ -66,9 +66,12 @@ def through(folder, images):
 
 @cache
 def size_of(path):
-    """Width and height, upright, as Pillow itself tells them."""
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).size
+    """Width and height, upright, as Pillow itself tells them; None if it knows no such picture, as tifffile may."""
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).size
+    except UnidentifiedImageError:
+        return None
 
 
 def require_whole_or_nothing(images, folder, found):
@@ -86,7 +89,8 @@ def require_whole_or_nothing(images, folder, found):
         if record.get("output"):
             with Image.open(record["output"]) as result:
                 result.load()
-                assert result.size == (record["width"], record["height"]) == size_of(record["input"])
+                assert result.size == (record["width"], record["height"])
+                assert size_of(record["input"]) in (result.size, None)
     errors = [line for line in talk if line.startswith("error: ")]
     assert all(line.startswith(("error: ", "note: ", "out/", "style ")) for line in talk[:-1])
     assert len(errors) == len(failed)
