@@ -63,8 +63,16 @@ class Child:
     async def run(self) -> int:
         """The exit code, when it has ended; below 0 a signal that it could not handle.
 
-        If this is cancelled, the process is killed.
+        If this is cancelled, the process is killed. No process to be had, or a line without an end, is a failure of
+        the command.
         """
+        try:
+            return await self._run()
+        except (OSError, ValueError) as error:
+            self._take_line(f"error: the command could not be run: {error}")
+            return 1
+
+    async def _run(self) -> int:
         here = str(Path(__file__).parents[1])  # so that it is this imgtool, installed or not
         path = os.pathsep.join(filter(None, (here, self.environment.get("PYTHONPATH"))))
         self._process = process = await asyncio.create_subprocess_exec(

@@ -28,6 +28,18 @@ def test_runs_the_command_line(tmp_path):
     assert made.error and made.error.startswith("missing.png")
 
 
+def test_no_process_to_be_had_is_a_failure(monkeypatch):
+    async def none(*_, **__):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", none)
+    told = []
+    made = Child("doctor", [], on_line=told.append)
+    assert asyncio.run(made.run()) == 1
+    assert made.error == "the command could not be run: [Errno 11] Resource temporarily unavailable"
+    assert told == [f"error: {made.error}"]
+
+
 def test_modules_beside_the_pictures_are_not_loaded(tmp_path):
     (tmp_path / "click.py").write_text("raise SystemExit(77)", encoding="utf-8")
     assert asyncio.run(Child("doctor", ["--help"], folder=tmp_path).run()) == 0

@@ -62,9 +62,6 @@ class Job:
         overtime = asyncio.get_running_loop().call_later(limit, self.child.stop)
         try:
             code = await self.child.run()
-        except (OSError, ValueError) as error:  # no process can be had, or it told a line without an end
-            self.state, self.error = "failed", f"the command could not be run: {error}"
-            return
         finally:
             overtime.cancel()
             self.seconds = time.monotonic() - began

@@ -75,18 +75,6 @@ def test_one_after_the_other(tmp_path, fake):
     with_queue(tmp_path, act)
 
 
-def test_a_command_that_cannot_be_run_has_failed(tmp_path, fake):
-    async def act(queue, submit):
-        first, second = submit(), submit()
-        await settle()
-        fake[0].end.set_exception(BlockingIOError(11, "Resource temporarily unavailable"))
-        await settle()
-        assert first.state == "failed" and "could not be run: [Errno 11] Resource" in first.error
-        assert second.state == "running"
-
-    with_queue(tmp_path, act)
-
-
 def test_two_at_once(tmp_path):
     async def act(queue, submit):
         made = [submit(), submit()]
