@@ -19,7 +19,7 @@ def test_the_style_picture_has_a_size_of_its_own(monkeypatch):
     monkeypatch.setattr(
         module,
         "_objective",
-        lambda content, styles, options, _: made.append(max(content.shape[-2:]) * options.style_scale),
+        lambda content, styles, options, *_: made.append(max(content.shape[-2:]) * options.style_scale),
     )
     content, network = torch.rand(1, 3, 60, 80), VGG("vgg19", ("conv1_1",))
     for size in (64, 128, 256):
