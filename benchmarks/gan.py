@@ -132,7 +132,7 @@ class Ours:
 
     def draw(self, latent: Tensor) -> Tensor:
         """Pictures in [0, 1]."""
-        images: Tensor = self.trainee.averaged()(latent)
+        images: Tensor = self.trainee.average.network(latent)
         return images
 
 

@@ -18,6 +18,8 @@ NAME = re.compile(r"\w[\w-]*")
 OWN = {"command", "pictures"}  # keys of a step that are no options
 # Options that the run answers itself.
 RUNS = {"output", "name", "force", "skip_existing", "fail_fast", "recursive", "ray", *params.TALK}
+# Options by which results depend on each other; a step makes each of its own picture.
+FILMS = {"video", "frame", "previous_frame", "previous_result"}
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,10 @@ def _words(table: Mapping[str, Any], command: click.Command, where: str) -> Iter
         option = options[name]
         if option.name in RUNS:
             raise click.UsageError(f"{where}: {key!r} is the run's own business; leave it away.")
+        if option.name in FILMS:
+            raise click.UsageError(
+                f"{where}: a step works on each picture by itself, and {key!r} is of films; type the command."
+            )
         given = settings.typed(value, option, f"{where}: {key}")
         for each in given if isinstance(given, list) else [given]:
             yield from params.typed(option, each)

@@ -90,8 +90,8 @@ def train_gan_command(data: Path | None, output: Path, resume: bool, devices: in
     """Train a generator on the pictures of DATA and leave it in RUN.
 
     DATA is a folder of pictures (any depth), a zip or tar of them, an IDX file as MNIST has, .npy or .npz. A sheet of
-    what the network will see is saved before the first step, and a grid of samples with each score. Pictures that
-    cannot be read are named and left out. `imgtool sample-gan RUN` draws from it. Ctrl-C saves; --resume goes on.
+    what the network will see is saved before the first step, and a grid of samples every --sample-every steps. What
+    cannot be read is named and left out. `imgtool sample-gan RUN` draws from it. Ctrl-C saves; --resume goes on.
 
     \b
     Examples:

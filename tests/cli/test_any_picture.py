@@ -17,7 +17,7 @@ FORMATS = {"F": "tif", "CMYK": "tif"}  # that a mode fits in; others in PNG
 QUICK = ("--threads", "1", "--precision", "fp32", "--force", "--json")
 SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 few = settings(max_examples=8, derandomize=True, database=None, **SHARED)
-many = settings(max_examples=200, **SHARED)
+many = settings(max_examples=40, **SHARED)
 
 
 @st.composite

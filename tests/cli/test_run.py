@@ -346,6 +346,7 @@ def test_two_runs_in_one_folder(run, folder, fake):
         ("[a]\ncommand = 'doctor'", "makes pictures of pictures"),
         ("[a]\ncommand = 'edges'\nthn = true", "no option 'thn'. Did you mean 'thin'?"),
         ("[a]\ncommand = 'edges'\noutput = 'x'", "run's own business"),
+        ("[a]\ncommand = 'stylize'\nvideo = true", "'video' is of films; type the command"),
         ("[a]\ncommand = 'edges'\nthin = 'yes'", "step 'a'"),
         ("[a]\ncommand = 'edges'\nscales = 100", "step 'a': --scales: must be from 0.05 to 8"),
         ("[a]\ncommand = 'edges'\nbits = 9", "step 'a'"),
