@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from imgtool.cli import batch, params, settings, value_types
-from imgtool.cli.elsewhere import spread
 from imgtool.cli.sources import find_sources
 from imgtool.options.captcha_reader import READER_WEIGHTS, CaptchaReadOptions
 from imgtool.runtime import processor
@@ -64,6 +63,7 @@ def captcha_read_command(
     jobs = [batch.Job(source, {}) for source in find_sources(pictures, recursive=recursive)]
     processor.wait_passively()
     from imgtool.cli.captcha_read_work import ReadWork
+    from imgtool.cli.elsewhere import spread
 
     also_read = [] if values["weights"] in READER_WEIGHTS else [values["weights"]]
     work = spread(partial(ReadWork, options, values), jobs, values, also_read)

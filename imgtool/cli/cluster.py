@@ -1,7 +1,9 @@
 """A Ray cluster: a connection to it, and tasks whose results come back in their order."""
 
 import logging
+import re
 import signal
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +13,7 @@ from imgtool.errors import ImgtoolError, OptionError
 from imgtool.files import printable
 
 LOCAL = "local"  # as an address: a cluster on this machine, for as long as it is needed
+PATIENCE = 5.0  # seconds for a machine to answer at all; Ray itself asks for minutes
 IN_TURN = 2  # tasks handed in for each that can work at once
 
 
@@ -91,6 +94,21 @@ class Cluster:
         return result
 
 
+def require_answer(address: str) -> None:
+    """Look whether anything listens at an address that names a machine and a port.
+
+    Raises:
+        OptionError: nothing does.
+    """
+    found = re.fullmatch(r"(?:ray://)?\[?([^/\[\]]+)\]?:(\d{1,5})", address)
+    if found is None:  # "auto", "local", or what Ray will refuse
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), timeout=PATIENCE).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise OptionError("ray", f"nothing answers at {printable(address)}: {first_line(error)}") from error
+
+
 @contextmanager
 def connected(address: str) -> Iterator[Cluster]:
     """A cluster, while a block lasts.
@@ -100,6 +118,7 @@ def connected(address: str) -> Iterator[Cluster]:
     Raises:
         OptionError: there is none, or Ray is not installed.
     """
+    require_answer(address)
     try:
         import ray
     except ImportError as error:

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from imgtool.cli import batch, params, settings, value_types
-from imgtool.cli.elsewhere import spread
 from imgtool.errors import OptionError
 from imgtool.options.edges import EDGE_KINDS, EDGE_WEIGHTS, EdgesOptions
 from imgtool.runtime import processor
@@ -101,6 +100,7 @@ def edges_command(pictures: tuple[str, ...], **values: Any) -> int:
             )
     processor.wait_passively()
     from imgtool.cli.edges_work import EdgesWork
+    from imgtool.cli.elsewhere import spread
 
     work = spread(partial(EdgesWork, options, values), jobs, values, choice.also_read)
     return batch.run(jobs, work, skipped=skipped, fail_fast=choice.fail_fast)

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from imgtool.cli import batch, params, settings, strengths, video
-from imgtool.cli.elsewhere import spread
 from imgtool.errors import WeightsError
 from imgtool.files import printable
 from imgtool.options.fast_style import STYLE_NET, FastStyleOptions
@@ -68,6 +67,7 @@ def run(pictures: Sequence[str], values: dict[str, Any]) -> int:
     jobs, skipped = video.plan(pictures, choice, values, command="stylize", kinds=kinds)
     processor.wait_passively()
     from imgtool.cli import fast_style_work, strengths_work, video_work
+    from imgtool.cli.elsewhere import spread
 
     kind = strengths_work.FastStrengthsWork if sheet else fast_style_work.FastStyleWork
     make = spread(partial(kind, options, values), jobs, values, choice.also_read)

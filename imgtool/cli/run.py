@@ -72,6 +72,10 @@ def run_command(
         if not force:
             _require_ours(plan, journal)
         due = stale(plan, journal, plan, anew=force)
+        if ray is not None:
+            from imgtool.cli.cluster import require_answer
+
+            require_answer(ray)
         if dry_run:
             _tell(plan, due)
             return 0

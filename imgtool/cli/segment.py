@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from imgtool.cli import batch, params, settings, value_types
-from imgtool.cli.elsewhere import spread
 from imgtool.options.segment import SEGMENT_KINDS, SEGMENT_WEIGHTS, SegmentOptions
 from imgtool.runtime import processor
 
@@ -106,6 +105,7 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
         pictures, choice, command="segment", kinds=options.kind, formats=FORMATS, also_readable=ALSO_READABLE
     )
     processor.wait_passively()
+    from imgtool.cli.elsewhere import spread
     from imgtool.cli.segment_work import SegmentWork
 
     work = spread(partial(SegmentWork, options, values), jobs, values, choice.also_read)

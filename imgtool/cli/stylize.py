@@ -9,7 +9,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from imgtool.cli import batch, fast_style, params, settings, strengths, style_masks, value_types, video
-from imgtool.cli.elsewhere import spread
 from imgtool.cli.sources import exists, is_file, require_file, require_one_stream
 from imgtool.errors import OptionError
 from imgtool.files import printable
@@ -237,6 +236,7 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
     # Nothing of the user's can be refused any more without torch.
     processor.wait_passively()
     from imgtool.cli import strengths_work, stylize_work, video_work
+    from imgtool.cli.elsewhere import spread
 
     kind = strengths_work.StrengthsWork if sheet else stylize_work.StylizeWork
     make = spread(partial(kind, options, styles, values), jobs, values, choice.also_read)

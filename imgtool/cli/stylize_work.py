@@ -127,9 +127,7 @@ class StylizeWork:
         size = (picture.height, picture.width)
         if self.options.size is not None:
             size = fit(size, self.options.size)
-        hint = f"--size {stylize_memory.smaller(size)}"
-        if self.options.style_scale > 1:
-            hint += " or a smaller --style-scale"
+        hint = self._less_memory(size)
         content, options = to_image(picture.pixels), self.options
         begin = partial(stylize, init=self.init)
         last = None if before is None else carried(before, content, size)
@@ -169,6 +167,13 @@ class StylizeWork:
             result=result,
             styles=styles,
         )
+
+    def _less_memory(self, size: tuple[int, int]) -> str:
+        """The option that helps where memory does not suffice for a result of (height, width)."""
+        if self.options.stroke is not None and self.options.for_size(max(size)).style_scale > 1:
+            return "a smaller --stroke"  # which says how large the style picture is, whatever the size
+        or_else = " or a smaller --style-scale" if self.options.style_scale > 1 else ""
+        return f"--size {stylize_memory.smaller(size)}{or_else}"
 
     def _sides(self, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
         """(height, width) of each style picture as it is worked on for a result of `size`."""

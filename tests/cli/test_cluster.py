@@ -1,12 +1,13 @@
 import os
 import signal
+import socket
 import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 
-from imgtool.cli.cluster import Lost, connected
+from imgtool.cli.cluster import Lost, connected, require_answer
 from imgtool.errors import OptionError
 
 
@@ -117,3 +118,19 @@ def test_real_cluster():
                 slow()
             finally:
                 signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("form", ["{}:{}", "ray://{}:{}"])
+def test_an_address_where_nothing_listens(ray, form):
+    """Told at once: Ray itself asks for minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = form.format(*listening.getsockname())
+        require_answer(address)
+    with pytest.raises(OptionError, match=f"nothing answers at {address}"), connected(address):
+        pass
+    assert not ray.log
+
+
+@pytest.mark.parametrize("address", ["auto", "local", "ray://", "10001"])
+def test_an_address_without_machine_and_port_is_left_to_ray(address):
+    require_answer(address)

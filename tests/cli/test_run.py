@@ -2,6 +2,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -305,6 +306,14 @@ def test_interrupted(run, fake, number, monkeypatch):
     assert "To go on: the same command.\n0 done, 0 skipped, 0 failed\n" in result.stderr
     assert len(fake()) == 1
     assert last(run()) == "5 done, 0 skipped, 0 failed", "what was cut short is made anew"
+
+
+def test_a_cluster_that_does_not_answer_is_told_before_the_first_step(run, folder, fake):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = "{}:{}".format(*listening.getsockname())
+    result = run("--ray", address)
+    assert result.code == 2 and f"--ray: nothing answers at {address}" in result.error
+    assert fake() == [] and not (folder / "steps").exists()
 
 
 def test_files_of_others_are_left_alone(run, folder, fake):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from imgtool.cli import stylize_work
@@ -247,8 +246,8 @@ class TestExitCodes:
         assert result.code == 2
         assert "holds vgg19, not vgg16. Try: --network vgg19" in result.error
 
-    @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-    def test_device_that_is_not_there(self, stylize, pictures):
+    def test_device_that_is_not_there(self, stylize, pictures, monkeypatch):
+        monkeypatch.setattr(device, "available_devices", lambda: iter(["cpu"]))
         result = stylize("photo.png", "painting.png", "--device", "cuda")
         assert result.code == 4
         assert "no device 'cuda' here; there is cpu. Try: --device cpu" in result.error
@@ -264,6 +263,11 @@ class TestExitCodes:
         assert result.code == 4
         assert "needs about" in result.error
         assert "--style-scale" in result.error
+
+    def test_too_wide_a_stroke(self, stylize, pictures):
+        result = stylize("photo.png", "painting.png", "--stroke", "1000000")
+        assert result.code == 4
+        assert result.error.rstrip().endswith("Try: a smaller --stroke")
 
     def test_memory_that_runs_out(self, stylize, pictures, monkeypatch):
         def greedy(*_, **__):

@@ -48,7 +48,9 @@ def test_cores_where_the_system_has_no_affinity(monkeypatch, count, expected):
     assert processor.cores() == expected
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="needs mallopt of glibc, which only Linux has"
+)
 def test_freed_blocks_below_one_in_use_are_given_back():
     """Which `keep_memory` keeps, as it is meant to."""
     script = (

@@ -1,7 +1,9 @@
-"""One thread: for pictures this small, several only wait for each other."""
+"""One thread: for pictures this small, several only wait for each other. A network of random weights for styles."""
 
 import pytest
 import torch
+
+from imgtool.nn.vgg import VGG
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -10,3 +12,11 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(count)
+
+
+@pytest.fixture(scope="module")
+def network():
+    """The first two blocks of a VGG; modules whose networks are others have their own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return VGG("vgg19", ("conv1_1", "conv2_1")).eval()

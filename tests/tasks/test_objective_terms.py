@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from imgtool.nn.vgg import VGG
 from imgtool.options.stylize import StylizeOptions
 from imgtool.tasks.objective_terms import Term, with_gradient
 from imgtool.tasks.style_objective import Style, StyleObjective
@@ -20,13 +19,6 @@ OPTIONS = StylizeOptions(
     style_layers={"conv1_1": 1.0, "conv2_1": 1.0},
     margin=0,
 )
-
-
-@pytest.fixture(scope="module")
-def network():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return VGG("vgg19", ("conv1_1", "conv2_1")).eval()
 
 
 def picture(height, width, seed):

@@ -25,13 +25,6 @@ OPTIONS = StylizeOptions(
 )
 
 
-@pytest.fixture(scope="module")
-def network():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return VGG("vgg19", ("conv1_1", "conv2_1")).eval()
-
-
 def picture(seed, height=32, width=24):
     coarse = torch.rand(1, 3, height // 4, width // 4, generator=torch.Generator().manual_seed(seed))
     return resize(coarse, (height, width))

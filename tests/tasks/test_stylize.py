@@ -33,13 +33,6 @@ OPTIONS = StylizeOptions(
 )
 
 
-@pytest.fixture(scope="module")
-def network():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return VGG("vgg19", ("conv1_1", "conv2_1")).eval()
-
-
 def picture(height=32, width=24, seed=0, low=0.0, high=1.0):
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(1, 3, max(1, height // 4), max(1, width // 4), generator=generator)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from imgtool.nn.vgg import VGG
 from imgtool.options.stylize import StylizeOptions
 from imgtool.tasks import video as module
 from imgtool.tasks.style_objective import Style
@@ -23,13 +22,6 @@ OPTIONS = StylizeOptions(
     margin=0,
     content_weight=0.05,
 )
-
-
-@pytest.fixture(scope="module")
-def network():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return VGG("vgg19", ("conv1_1", "conv2_1")).eval()
 
 
 def scene(height=48, width=64, seed=0):
