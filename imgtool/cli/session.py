@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 
 from imgtool.cli.batch import EMBEDS_NO_RECIPE, SIDECAR, Job
 from imgtool.cli.console import console
+from imgtool.cli.fetching import weights_told
 from imgtool.cli.recipes import Ingredient, make_recipe, require_same_input, require_same_weights
 from imgtool.cli.sources import Source, opened
 from imgtool.errors import OutputError
@@ -25,7 +26,7 @@ from imgtool.imaging.recipes import to_json
 from imgtool.imaging.strips import Layout, StripWriter, strip_writer
 from imgtool.runtime import processor
 from imgtool.runtime.device import seed_everything, select_device
-from imgtool.runtime.registry import WeightsFile, find_weights, registry
+from imgtool.runtime.registry import WeightsFile, registry
 
 
 class Session:
@@ -146,9 +147,7 @@ class Session:
             WeightsError: they cannot be had.
             RecipeError: they are not those of the recipe that is being run again.
         """
-        with console.progress(f"Fetching {name}") as on_progress:
-            found = find_weights(name, on_progress=lambda what, done, total: on_progress(done, total, what))
-        console.detail(f"weights {found.name}: {found.source}")
+        found = weights_told(name)
         require_same_weights(found.name, found.sha256)
         if found.name not in registry():
             self.shared.append(Ingredient(param, found.path, found.sha256))

@@ -51,6 +51,11 @@ class Tile:
     columns: Span
 
     @property
+    def seen(self) -> tuple[slice, slice]:
+        """What the network sees of a picture that reaches as far."""
+        return slice(*self.rows.window), slice(*self.columns.window)
+
+    @property
     def inner(self) -> tuple[slice, slice]:
         """The kept part of what the network returns."""
         return self.rows.inner, self.columns.inner

@@ -68,7 +68,7 @@ class _EdgeLoss:
             difference = self._map(seen)[..., *tile.inner] - self.wanted[..., *tile.place]
             loss = difference.square().sum() * (self.weight / self.wanted.numel())
             (own,) = torch.autograd.grad(loss, seen)
-            _window(gradient, tile).add_(own)
+            gradient[..., *tile.seen].add_(own)
             total = total + loss.detach()
         (whole,) = torch.autograd.grad(padded, leaf, gradient)
         return with_gradient(image, total, whole)
@@ -81,7 +81,7 @@ class _EdgeLoss:
     def _windows(self, image: Tensor, padded: Tensor) -> Iterator[tuple[Tile, Tensor]]:
         height, width = image.shape[-2:]
         for tile in self.tiling.tiles(height, width):
-            yield tile, _window(padded, tile)
+            yield tile, padded[..., *tile.seen]
 
     def _padded(self, image: Tensor) -> Tensor:
         """The picture, mirrored to the right and below as far as the network needs it."""
@@ -91,7 +91,3 @@ class _EdgeLoss:
         )
         places = [each if isinstance(each, slice) else torch.from_numpy(each) for each in (rows, columns)]
         return image[..., places[0], :][..., places[1]]
-
-
-def _window(padded: Tensor, tile: Tile) -> Tensor:
-    return padded[..., slice(*tile.rows.window), slice(*tile.columns.window)]

@@ -87,7 +87,7 @@ class TiledObjective(StyleObjective):
         gradient, content = torch.zeros_like(padded), image.new_zeros(())
         guides = self._guides(image, [target.mask for target in self.targets])
         for tile in self.tiling.tiles(*padded.shape[-2:]):
-            window = _window(padded, tile).detach().clone().requires_grad_()
+            window = padded[..., *tile.seen].detach().clone().requires_grad_()
             terms = []
             for part in self._parts(window, tile, image):
                 if part.layer in self.options.content_layers:
@@ -98,7 +98,7 @@ class TiledObjective(StyleObjective):
                     terms.append((slope * _share(part, guide[part.layer])).sum())
             if terms:
                 (own,) = torch.autograd.grad(torch.stack(terms).sum(), window)
-                _window(gradient, tile).add_(own)
+                gradient[..., *tile.seen].add_(own)
         whole = torch.autograd.grad(padded, leaf, gradient)[0]
         del padded, gradient
         if self._smoothness_weight:
@@ -143,7 +143,7 @@ class TiledObjective(StyleObjective):
     def _all_parts(self, image: Tensor) -> Iterator[_Part]:
         padded = self.network.mirrored(image)
         for tile in self.tiling.tiles(*padded.shape[-2:]):
-            yield from self._parts(_window(padded, tile), tile, image)
+            yield from self._parts(padded[..., *tile.seen], tile, image)
 
     def _parts(self, window: Tensor, tile: Tile, image: Tensor) -> Iterator[_Part]:
         """What the layers say of a tile, but for those that have nothing of the picture itself there."""
@@ -183,11 +183,6 @@ class TiledObjective(StyleObjective):
                     guides[layer] = guide / energy.sqrt()
             found.append(guides)
         return found
-
-
-def _window(padded: Tensor, tile: Tile) -> Tensor:
-    """What the network sees in a tile."""
-    return padded[..., slice(*tile.rows.window), slice(*tile.columns.window)]
 
 
 def _share(part: _Part, guide: Tensor) -> Tensor:

@@ -117,11 +117,11 @@ def test_weights_by_name_of_another_version(imgtool, pictures, random_vgg19, tmp
     name, sha256 = "vgg19", "0" * 64
     recipe = recipe_of("photo.png", "painting.png") | {"weights": [{"name": name, "sha256": sha256}]}
     Path("out.json").write_text(json.dumps(recipe))
-    from imgtool.cli import session
+    from imgtool.cli import fetching
     from imgtool.runtime.given import given_weights
 
     found = given_weights(str(random_vgg19))
-    monkeypatch.setattr(session, "find_weights", lambda *_, **__: found)
+    monkeypatch.setattr(fetching, "find_weights", lambda *_, **__: found)
     result = imgtool("rerun", "out.json", "-o", "again.png")
     assert result.code == 1
     assert "the picture was made with 000000000000…" in result.stderr
