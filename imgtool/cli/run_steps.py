@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from imgtool.cli import params, settings
+from imgtool.cli import params, settings, video
 from imgtool.files import printable
 
 GIVEN = "pictures"  # as a reference: those of the run
@@ -18,8 +18,6 @@ NAME = re.compile(r"\w[\w-]*")
 OWN = {"command", "pictures"}  # keys of a step that are no options
 # Options that the run answers itself.
 RUNS = {"output", "name", "force", "skip_existing", "fail_fast", "recursive", "ray", *params.TALK}
-# Options by which results depend on each other; a step makes each of its own picture.
-FILMS = {"video", "frame", "previous_frame", "previous_result"}
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def _words(table: Mapping[str, Any], command: click.Command, where: str) -> Iter
         option = options[name]
         if option.name in RUNS:
             raise click.UsageError(f"{where}: {key!r} is the run's own business; leave it away.")
-        if option.name in FILMS:
+        if option.name in video.SOURCES:  # whose results depend on each other
             raise click.UsageError(
                 f"{where}: a step works on each picture by itself, and {key!r} is of films; type the command."
             )
