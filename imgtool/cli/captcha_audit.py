@@ -69,7 +69,7 @@ def captcha_audit_command(sources: tuple[str, ...], output: Path | None, **value
         raise click.UsageError("-o keeps what --train trains; there is no --train.")
     if output is not None and len(sources) > 1:
         raise click.UsageError("-o keeps what --train trains for one style; give one.")
-    processor.wait_passively()
+    processor.wait_briefly()
     from imgtool.cli.captcha_audit_work import audit
 
     return audit(sources, output, options, values)

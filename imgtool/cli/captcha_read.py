@@ -61,7 +61,7 @@ def captcha_read_command(
     with settings.origins_told(click.get_current_context()):
         options = CaptchaReadOptions(beam=beam, length=length)
     jobs = [batch.Job(source, {}) for source in find_sources(pictures, recursive=recursive)]
-    processor.wait_passively()
+    processor.wait_briefly()
     from imgtool.cli.captcha_read_work import ReadWork
     from imgtool.cli.elsewhere import spread
 

@@ -98,7 +98,7 @@ def edges_command(pictures: tuple[str, ...], **values: Any) -> int:
             raise OptionError(
                 "bits", "lines in an .svg have no depth", hint="leave --bits away, or -o NAME.png"
             )
-    processor.wait_passively()
+    processor.wait_briefly()
     from imgtool.cli.edges_work import EdgesWork
     from imgtool.cli.elsewhere import spread
 

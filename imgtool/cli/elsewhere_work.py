@@ -120,7 +120,7 @@ def _brought(path: Path) -> tuple[str, bytes]:
 
 def _prepared(part: Part) -> Work:
     """The work, with all that it loads."""
-    processor.wait_passively()
+    processor.wait_briefly()
     module, _, name = part.work.partition(":")
     work: Work = getattr(importlib.import_module(module), name)(*part.arguments)
     return work

@@ -65,7 +65,7 @@ def run(pictures: Sequence[str], values: dict[str, Any]) -> int:
     sheet = strengths.are_wanted(values)
     kinds = [values["kind"]] if sheet else None
     jobs, skipped = video.plan(pictures, choice, values, command="stylize", kinds=kinds)
-    processor.wait_passively()
+    processor.wait_briefly()
     from imgtool.cli import fast_style_work, strengths_work, video_work
     from imgtool.cli.elsewhere import spread
 

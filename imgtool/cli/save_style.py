@@ -49,7 +49,7 @@ def save_style_command(pictures: tuple[str, ...], **values: Any) -> int:
     given = [values["weights"]] if values["weights"] else []
     choice = params.output_choice(values, also_read=given)
     jobs, skipped = batch.plan(pictures, choice, command="save-style", formats=FORMATS)
-    processor.wait_passively()
+    processor.wait_briefly()
     from imgtool.cli.save_style_work import SaveStyleWork
 
     return batch.run(

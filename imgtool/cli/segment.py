@@ -97,14 +97,14 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
     if values["verify_tiles"]:
         if values["ray"] is not None:
             raise click.UsageError("--verify-tiles proves it here; leave --ray away.")
-        processor.wait_passively()
+        processor.wait_briefly()
         from imgtool.cli.segment_verify import verify
 
         return verify(pictures, options, values, recursive=choice.recursive)
     jobs, skipped = batch.plan(
         pictures, choice, command="segment", kinds=options.kind, formats=FORMATS, also_readable=ALSO_READABLE
     )
-    processor.wait_passively()
+    processor.wait_briefly()
     from imgtool.cli.elsewhere import spread
     from imgtool.cli.segment_work import SegmentWork
 

@@ -234,7 +234,7 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
     kinds = [values["kind"]] if sheet else None
     jobs, skipped = video.plan(contents, choice, values, command="stylize", kinds=kinds)
     # Nothing of the user's can be refused any more without torch.
-    processor.wait_passively()
+    processor.wait_briefly()
     from imgtool.cli import strengths_work, stylize_work, video_work
     from imgtool.cli.elsewhere import spread
 

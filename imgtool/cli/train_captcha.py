@@ -92,7 +92,7 @@ def train_captcha_command(sources: tuple[str, ...], output: Path, resume: bool, 
     folds, margin = values.pop("clean"), values.pop("margin")
     if resume:
         anew = training_options.given_anew(click.get_current_context())
-        processor.wait_passively()
+        processor.wait_briefly()
         from imgtool.cli.clean_captcha_work import go_on
 
         return go_on(output, anew)
@@ -105,7 +105,7 @@ def train_captcha_command(sources: tuple[str, ...], output: Path, resume: bool, 
         if margin is not None:
             raise click.UsageError("--margin goes with --clean.")
         options = TrainCaptchaOptions(**training_options.chosen(TrainCaptchaOptions, given))
-        processor.wait_passively()
+        processor.wait_briefly()
         from imgtool.cli.train_captcha_work import TRAINING
         from imgtool.cli.training import start
 
@@ -116,7 +116,7 @@ def train_captcha_command(sources: tuple[str, ...], output: Path, resume: bool, 
     if values["steps"] is None and values["time"] is None:
         given["steps"] = CLEANING_STEPS
     options = TrainCaptchaOptions(**training_options.chosen(TrainCaptchaOptions, given))
-    processor.wait_passively()
+    processor.wait_briefly()
     from imgtool.cli.clean_captcha_work import clean_labels
 
     return clean_labels(places, output, options, cleaning, values)

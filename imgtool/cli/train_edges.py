@@ -63,7 +63,7 @@ def train_edges_command(data: Path | None, output: Path, resume: bool, **values:
     """
     if resume:
         anew = training_options.given_anew(click.get_current_context())
-        processor.wait_passively()
+        processor.wait_briefly()
         from imgtool.cli.train_edges_work import TRAINING
         from imgtool.cli.training import go_on
 
@@ -71,7 +71,7 @@ def train_edges_command(data: Path | None, output: Path, resume: bool, **values:
     if data is None:
         raise click.UsageError("DATA is missing: a folder with images/ and groundTruth/.")
     options = options_of(values)
-    processor.wait_passively()
+    processor.wait_briefly()
     from imgtool.cli.train_edges_work import TRAINING
     from imgtool.cli.training import start
 

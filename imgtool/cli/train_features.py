@@ -44,7 +44,7 @@ def train_features_command(data: Path | None, output: Path, resume: bool, **valu
     """
     from imgtool.cli.training import go_on, start
 
-    processor.wait_passively()
+    processor.wait_briefly()
     if resume:
         anew = training_options.given_anew(click.get_current_context())
         from imgtool.cli.train_features_work import TRAINING

@@ -105,7 +105,7 @@ def train_gan_command(data: Path | None, output: Path, resume: bool, devices: in
         return processes.start(devices, sys.argv[1:])
     if resume:
         anew = training_options.given_anew(click.get_current_context())
-        processor.wait_passively()
+        processor.wait_briefly()
         from imgtool.cli.train_gan_work import TRAINING
         from imgtool.cli.training import go_on
 
@@ -113,7 +113,7 @@ def train_gan_command(data: Path | None, output: Path, resume: bool, devices: in
     if data is None:
         raise click.UsageError("DATA is missing: a folder of pictures.")
     options = options_of(values)
-    processor.wait_passively()
+    processor.wait_briefly()
     from imgtool.cli.train_gan_work import TRAINING
     from imgtool.cli.training import start
 

@@ -74,7 +74,7 @@ def train_segment_command(
     """
     if resume:
         anew = training_options.given_anew(click.get_current_context())
-        processor.wait_passively()
+        processor.wait_briefly()
         from imgtool.cli.train_segment_work import TRAINING
         from imgtool.cli.training import go_on
 
@@ -82,7 +82,7 @@ def train_segment_command(
     if images is None or masks is None:
         raise click.UsageError("IMAGES or MASKS is missing: two folders whose files have the same names.")
     options = TrainSegmentOptions(**training_options.chosen(TrainSegmentOptions, values))
-    processor.wait_passively()
+    processor.wait_briefly()
     from imgtool.cli.train_segment_work import TRAINING
     from imgtool.cli.training import start
 

@@ -65,14 +65,14 @@ def train_style_command(pictures: tuple[Path, ...], output: Path, resume: bool, 
     """
     if resume:
         anew = training_options.given_anew(click.get_current_context())
-        processor.wait_passively()
+        processor.wait_briefly()
         from imgtool.cli.train_style_work import TRAINING
         from imgtool.cli.training import go_on
 
         return go_on(TRAINING, output, anew)
     data = data_of(pictures)
     options = TrainStyleOptions(**training_options.chosen(TrainStyleOptions, values))
-    processor.wait_passively()
+    processor.wait_briefly()
     from imgtool.cli.train_style_work import TRAINING
     from imgtool.cli.training import start
 

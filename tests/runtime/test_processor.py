@@ -10,6 +10,8 @@ import torch
 
 from imgtool.runtime import processor
 
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
 
 @pytest.fixture(autouse=True)
 def same_threads_afterwards():
@@ -20,7 +22,7 @@ def same_threads_afterwards():
 
 def child(script, **environment):
     """What a fresh interpreter prints."""
-    kept = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    kept = {name: value for name, value in os.environ.items() if name not in WAITING}
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={**kept, **environment},
@@ -105,10 +107,18 @@ def test_every_setting_is_made(monkeypatch):
 
 def test_waiting_is_settled_before_torch_loads():
     script = "import os, sys; from imgtool.runtime import processor; print('torch' in sys.modules, "
-    script += "processor.wait_passively(), os.environ['OMP_WAIT_POLICY'])"
-    assert child(script) == ["False", "True", "PASSIVE"]
-    assert child(script, OMP_WAIT_POLICY="ACTIVE") == ["False", "True", "ACTIVE"]  # the user knows better
+    script += (
+        "processor.wait_briefly(), *(os.environ.get(name) for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')))"
+    )
+    assert child(script) == ["False", "True", "PASSIVE", processor.SPINS]
+    assert child(script, OMP_WAIT_POLICY="ACTIVE") == [
+        "False",
+        "True",
+        "ACTIVE",
+        "None",
+    ]  # the user knows better
+    assert child(script, GOMP_SPINCOUNT="9") == ["False", "True", "None", "9"]
 
 
 def test_too_late_is_told():
-    assert processor.wait_passively() is False
+    assert processor.wait_briefly() is False
