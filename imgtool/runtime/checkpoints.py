@@ -1,4 +1,4 @@
-"""Files of weights and training states: the only place that calls `torch.load`, and only with `weights_only=True`."""
+"""Files of weights: the only place that calls `torch.load`, and only with `weights_only=True`."""
 
 import json
 import re
@@ -56,15 +56,25 @@ def load_safetensors(path: Path, *, at_most: int) -> tuple[dict[str, Tensor], di
         size = path.stat().st_size
         if size > at_most:
             raise BadImage(printable(path), f"it is {size:,} bytes, expected at most {at_most:,}")
-        tensors = _safetensors(path)
-        with safe_open(path, "pt") as opened:
-            return tensors, dict(opened.metadata() or {})
+        return read_safetensors(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadImage(printable(path), f"it cannot be read: {reason.lower()}") from error
     except (WeightsError, SafetensorError) as error:
         reason = str(error).removeprefix(f"{printable(path)} ").removeprefix("is ")
         raise BadImage(printable(path), reason) from error
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file as they are, and its metadata.
+
+    Raises:
+        OSError: it cannot be read.
+        WeightsError: it is damaged, or no safetensors file.
+    """
+    tensors = _safetensors(path)
+    with safe_open(path, "pt") as opened:
+        return tensors, dict(opened.metadata() or {})
 
 
 def load_metadata(file: "WeightsFile | Path") -> dict[str, str]:
@@ -114,26 +124,10 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         write_safetensors(file, arrays, metadata)
 
 
-def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write the state of a training, whole or not at all: tensors, numbers and words in dicts and lists."""
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a checkpoint of torch, for libraries that take nothing else; whole or not at all."""
     with atomic_write(path) as file:
-        torch.save(dict(state), file)
-
-
-def load_state(path: Path) -> dict[str, Any]:
-    """What `save_state` wrote, on the CPU.
-
-    Raises:
-        WeightsError: it is damaged, or holds anything but tensors, numbers and words.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # The unpickler raises whatever the bytes lead it to
-        reason = "it is damaged, or holds more than tensors, numbers and words"
-        raise WeightsError(f"{printable(path)} is no checkpoint of a training: {reason}") from error
-    if not isinstance(state, dict):
-        raise WeightsError(f"{printable(path)} holds a {type(state).__name__}, expected a training's state")
-    return state
+        torch.save(dict(tensors), file)
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, name: str, surplus: bool = False) -> None:

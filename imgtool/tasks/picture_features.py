@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 from imgtool.errors import WeightsError
 from imgtool.nn.alexnet import AlexNet
 from imgtool.nn.classifier import Classifier, ClassifierShape
-from imgtool.runtime.checkpoints import load_into, load_tensors, save_state
+from imgtool.runtime.checkpoints import load_into, load_tensors, save_checkpoint
 from imgtool.runtime.device import Device
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import load_described, require_network
@@ -124,7 +124,7 @@ def inception_space(weights: WeightsFile, device: Device) -> FeatureSpace:
     with TemporaryDirectory() as folder:
         # The library would run code that a file holds: it gets a file of tensors alone.
         clean = Path(folder) / "inception.pt"
-        save_state(clean, tensors)
+        save_checkpoint(clean, tensors)
         try:
             network = FeatureExtractorInceptionV3(
                 "inception", ["2048"], feature_extractor_weights_path=str(clean)

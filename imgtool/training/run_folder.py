@@ -13,11 +13,12 @@ from imgtool.errors import DataError, OutputError
 from imgtool.files import atomic_write, printable
 from imgtool.imaging.io import write_picture
 from imgtool.imaging.picture import Picture
-from imgtool.runtime.checkpoints import load_state, save_state, save_tensors
+from imgtool.runtime.checkpoints import save_tensors
 from imgtool.runtime.given import MODEL
+from imgtool.runtime.states import load_state, save_state
 
 OPTIONS, LOG, REPORT = "options.json", "log.jsonl", "report.html"
-LAST, BEST = "checkpoints/last.pt", "checkpoints/best.pt"
+LAST, BEST = "checkpoints/last.safetensors", "checkpoints/best.safetensors"
 SAMPLES, TEACHER = "samples", "teacher"
 LOCK = ".lock"
 

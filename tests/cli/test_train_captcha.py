@@ -11,7 +11,8 @@ from PIL import Image
 
 from imgtool.cli.train_captcha_work import _drawn
 from imgtool.options.captcha_reader import TrainCaptchaOptions
-from imgtool.runtime.checkpoints import load_metadata, load_tensors, save_state
+from imgtool.runtime.checkpoints import load_metadata, load_tensors
+from imgtool.runtime.states import save_state
 
 # The least work that is still the whole command.
 QUICK = (
@@ -56,7 +57,13 @@ def test_run_is_a_folder_that_captcha_read_takes(train, imgtool, folder):
     assert result.code == 0, result.stderr
     assert "captchas of one style, drawn as they are needed, with 7AX" in result.stderr
     assert "imgtool captcha-read IMAGE --weights run" in result.stderr
-    for name in ("options.json", "log.jsonl", "report.html", "model.safetensors", "checkpoints/last.pt"):
+    for name in (
+        "options.json",
+        "log.jsonl",
+        "report.html",
+        "model.safetensors",
+        "checkpoints/last.safetensors",
+    ):
         assert (folder / "run" / name).is_file(), name
     assert [path.name for path in (folder / "run/samples").iterdir()] == ["wrong.png"]
     kept = options(folder / "run")
@@ -79,7 +86,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(train, folder):
     )
     command = [sys.executable, "-c", script, "train-captcha", "style.toml", "-o", "cut", *long]
     child = subprocess.Popen([*command, "--save-every", "0"], stderr=subprocess.DEVNULL)
-    last = folder / "cut/checkpoints/last.pt"
+    last = folder / "cut/checkpoints/last.safetensors"
     while not last.exists() and child.poll() is None:
         time.sleep(0.01)
     os.kill(child.pid, signal.SIGKILL)
@@ -216,8 +223,8 @@ def test_a_run_of_another_command(train, folder):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda run: (run / "checkpoints/last.pt").write_bytes(b"damaged"),
-        lambda run: save_state(run / "checkpoints/last.pt", {"trainee": {}, "step": 2}),
+        lambda run: (run / "checkpoints/last.safetensors").write_bytes(b"damaged"),
+        lambda run: save_state(run / "checkpoints/last.safetensors", {"trainee": {}, "step": 2}),
         lambda run: change(run, network={}),
         lambda run: change(run, network={"hidden": -1}),
         lambda run: change(run, network={"height": 24}),

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgtool.runtime.checkpoints import load_tensors, save_state
+from imgtool.runtime.checkpoints import load_tensors
+from imgtool.runtime.states import save_state
 
 # The least work that is still the whole command.
 QUICK = (
@@ -37,7 +38,13 @@ def test_run_is_a_folder_that_edges_takes(imgtool, data, pictures):
     result = imgtool("train-edges", "data", "-o", "run", *QUICK)
     assert result.code == 0
     assert "imgtool edges PHOTO --weights run" in result.stderr
-    for name in ("options.json", "log.jsonl", "report.html", "model.safetensors", "checkpoints/last.pt"):
+    for name in (
+        "options.json",
+        "log.jsonl",
+        "report.html",
+        "model.safetensors",
+        "checkpoints/last.safetensors",
+    ):
         assert (pictures / "run" / name).is_file(), name
     assert len(list((pictures / "run/samples").glob("*.png"))) == 2
     options = json.loads((pictures / "run/options.json").read_text())
@@ -50,7 +57,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(imgtool, data, folder):
     assert imgtool("train-edges", "data", "-o", "whole", *QUICK, "--steps", "40").code == 0
     command = [sys.executable, "-m", "imgtool", "train-edges", "data", "-o", "cut", *QUICK, "--steps", "40"]
     child = subprocess.Popen([*command, "--save-every", "0"], stderr=subprocess.DEVNULL)
-    log = folder / "cut" / "checkpoints/last.pt"
+    log = folder / "cut" / "checkpoints/last.safetensors"
     while not log.exists() and child.poll() is None:
         time.sleep(0.01)
     os.kill(child.pid, signal.SIGKILL)
@@ -73,7 +80,7 @@ def test_a_damaged_run_is_refused_in_one_line(imgtool, data, folder):
     with (folder / "run/log.jsonl").open("ab") as file:
         file.write(b"5\n\xff\xfe\n")
     assert imgtool("train-edges", "-o", "run", "--resume", "--steps", "7").code == 0
-    save_state(folder / "run/checkpoints/last.pt", {"step": 3})
+    save_state(folder / "run/checkpoints/last.safetensors", {"step": 3})
     result = imgtool("train-edges", "-o", "run", "--resume")
     assert result.code == 1
     assert "is not of this run" in result.stderr.splitlines()[-1]
@@ -171,7 +178,7 @@ def test_goes_on_from_another_folder_without_what_it_started_from(imgtool, data,
     assert options["start"] == options["teacher"] == str(folder / "first")
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")
-    (folder / "run/checkpoints/last.pt").rename(folder / "last.pt")
+    (folder / "run/checkpoints/last.safetensors").rename(folder / "last.safetensors")
     assert imgtool("train-edges", "-o", "../run", "--resume").code == 0  # from the start's weights
     (folder / "first").rename(folder / "gone")
     assert imgtool("train-edges", "-o", "../run", "--resume", "--steps", "3").code == 0
@@ -199,11 +206,11 @@ def test_out_of_memory_is_one_line_and_keeps_the_checkpoint(imgtool, data, folde
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
     monkeypatch.setattr("imgtool.tasks.train_edges.EdgesTrainee.batch", full)
-    before = (folder / "run/checkpoints/last.pt").read_bytes()
+    before = (folder / "run/checkpoints/last.safetensors").read_bytes()
     result = imgtool("train-edges", "-o", "run", "--resume", "--steps", "8")
     assert result.code == 4
     assert "the last checkpoint is kept. Try: --batch 1 or a smaller --crop" in result.stderr.splitlines()[-1]
-    assert (folder / "run/checkpoints/last.pt").read_bytes() == before
+    assert (folder / "run/checkpoints/last.safetensors").read_bytes() == before
 
 
 def test_two_processes_do_not_train_in_one_folder(imgtool, data, folder):

@@ -100,7 +100,7 @@ def test_killed_run_goes_on_to_the_same_bytes(data):
     quick = [*QUICK, "--steps", "60", "--save-every", "0.01s"]
     subprocess.run([*command, "pictures", "-o", "whole", *quick], check=True)
     child = subprocess.Popen([*command, "pictures", "-o", "cut", *quick])
-    while not (data / "cut/checkpoints/last.pt").exists():
+    while not (data / "cut/checkpoints/last.safetensors").exists():
         assert child.poll() is None
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)

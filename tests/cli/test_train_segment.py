@@ -14,7 +14,8 @@ from imgtool.data.coding import Coding
 from imgtool.data.mask_pairs import MaskPair
 from imgtool.errors import DataError
 from imgtool.options.segment import TrainSegmentOptions
-from imgtool.runtime.checkpoints import load_metadata, load_tensors, save_state
+from imgtool.runtime.checkpoints import load_metadata, load_tensors
+from imgtool.runtime.states import save_state
 
 # The least work that is still the whole command.
 QUICK = (
@@ -48,7 +49,13 @@ def test_run_is_a_folder_that_segment_takes(train, imgtool, data):
     assert "4 pairs to train on, 1 to choose by; masks hold classes 0, 255" in result.stderr
     assert "imgtool segment IMAGE --weights run" in result.stderr
     assert "None" not in (data / "run/report.html").read_text()
-    for name in ("options.json", "log.jsonl", "report.html", "model.safetensors", "checkpoints/last.pt"):
+    for name in (
+        "options.json",
+        "log.jsonl",
+        "report.html",
+        "model.safetensors",
+        "checkpoints/last.safetensors",
+    ):
         assert (data / "run" / name).is_file(), name
     assert [path.name for path in (data / "run/samples").glob("*.png")] == ["worst-1.png"]
     options = json.loads((data / "run/options.json").read_text())["options"]
@@ -69,7 +76,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(train, data):
     assert train("images", "masks", "-o", "whole", *long).code == 0
     command = [sys.executable, "-m", "imgtool", "train-segment", "images", "masks", "-o", "cut", *long]
     child = subprocess.Popen([*command, "--save-every", "0"], stderr=subprocess.DEVNULL)
-    last = data / "cut" / "checkpoints/last.pt"
+    last = data / "cut" / "checkpoints/last.safetensors"
     while not last.exists() and child.poll() is None:
         time.sleep(0.01)
     os.kill(child.pid, signal.SIGKILL)
@@ -269,7 +276,7 @@ def test_a_run_of_another_command_is_refused(train, data):
 
 def test_a_damaged_checkpoint_is_refused_in_one_line(train, data):
     train("images", "masks", "-o", "run", *QUICK)
-    save_state(data / "run/checkpoints/last.pt", {"step": 3})
+    save_state(data / "run/checkpoints/last.safetensors", {"step": 3})
     result = train("-o", "run", "--resume")
     assert result.code == 1
     assert "is not of this run" in result.stderr.splitlines()[-1]
@@ -312,7 +319,7 @@ def twin(data, name, other):
 
 def test_a_run_without_a_checkpoint_takes_the_data_as_they_are(train, data):
     train("images", "masks", "-o", "run", *QUICK)
-    (data / "run/checkpoints/last.pt").unlink()
+    (data / "run/checkpoints/last.safetensors").unlink()
     twin(data, "c", "f")
     assert train("-o", "run", "--resume").code == 0
     about = json.loads((data / "run/options.json").read_text())

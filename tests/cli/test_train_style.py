@@ -61,7 +61,7 @@ def test_killed_run_goes_on_to_the_same_bytes(data, quick):
     long = [*quick, "--steps", "40", "--save-every", "0.01s"]
     subprocess.run([*command, "night.png", "photos", "-o", "whole", *long], check=True)
     child = subprocess.Popen([*command, "night.png", "photos", "-o", "cut", *long])
-    while not (data / "cut/checkpoints/last.pt").exists():
+    while not (data / "cut/checkpoints/last.safetensors").exists():
         assert child.poll() is None
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)

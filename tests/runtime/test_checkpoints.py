@@ -1,6 +1,5 @@
 import hashlib
 import json
-import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -15,9 +14,7 @@ from imgtool.runtime.checkpoints import (
     described,
     halved,
     load_into,
-    load_state,
     load_tensors,
-    save_state,
     save_tensors,
 )
 from imgtool.runtime.entries import Pin, WeightsEntry
@@ -294,21 +291,3 @@ class TestStoredSmall:
         for name in ("one", "two"):
             save_tensors(tmp_path / name, tensors, {"b": "1", "a": "2", "format": "pt", "network": "test"})
         assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-
-    def test_state_of_a_training_comes_back(self, tmp_path, tensors):
-        save_state(tmp_path / "last.pt", {"step": 3, "network": tensors})
-        state = load_state(tmp_path / "last.pt")
-        assert state["step"] == 3
-        assert all(torch.equal(state["network"][name], tensor) for name, tensor in tensors.items())
-
-    def test_damaged_or_hostile_state_is_refused(self, tmp_path):
-
-        class Hostile:
-            def __reduce__(self):
-                return os.mkdir, (str(tmp_path / "made"),)
-
-        for contents in (b"", b"nothing", pickle.dumps(Hostile())):
-            (tmp_path / "last.pt").write_bytes(contents)
-            with pytest.raises(WeightsError, match="no checkpoint of a training"):
-                load_state(tmp_path / "last.pt")
-        assert not (tmp_path / "made").exists()

@@ -95,27 +95,18 @@ def test_imitates_less_and_less(data):
     assert trainee.step(1, 1.0)["teacher"] == 0
 
 
-def test_going_on_is_the_same_to_the_bit(data):
+def test_going_on_is_the_same_to_the_bit(data, kept):
     whole = trainee_of(data)
     for number in range(4):
         whole.step(number, number / 10)
         if number == 1:
-            state = _copied(whole.state())
+            state = kept(whole.state())
     cut = trainee_of(data)
     cut.load_state(state)
     for number in (2, 3):
         cut.step(number, number / 10)
     for name, tensor in whole.state()["network"].items():
         assert torch.equal(tensor, cut.state()["network"][name]), name
-
-
-def _copied(state):
-    import io
-
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
 
 
 def test_frozen_blocks_stay(data):

@@ -1,5 +1,3 @@
-import io
-
 import numpy as np
 import pytest
 import torch
@@ -50,12 +48,6 @@ def trainee_of(device=CPU, **given):
 told = []  # parts that trainees said a batch is cut into
 
 
-def saved(state):
-    file = io.BytesIO()
-    torch.save(state, file)
-    return file.getvalue()
-
-
 def run(trainee, steps):
     return [trainee.step(number, 0.0) for number in steps]
 
@@ -77,12 +69,12 @@ def run(trainee, steps):
         {"arch": "resnet", "norm": "switchable"},
     ],
 )
-def test_goes_on_to_the_same_bits(given, device):
+def test_goes_on_to_the_same_bits(kept, given, device):
     whole = trainee_of(device, **given)
     run(whole, range(6))
     first, second = trainee_of(device, **given), trainee_of(device, **given)
     run(first, range(3))
-    second.load_state(torch.load(io.BytesIO(saved(first.state())), weights_only=True))
+    second.load_state(kept(first.state()))
     run(second, range(3, 6))
     for ours, theirs in zip(flat(second.state()), flat(whole.state()), strict=True):
         assert torch.equal(ours, theirs)
@@ -145,11 +137,11 @@ def test_parts_share_a_batch():
     assert torch.equal(parts, trainee.batch(2)[0])
 
 
-def test_calmer_steps_are_remembered():
+def test_calmer_steps_are_remembered(kept):
     trainee = trainee_of()
     trainee.calm(0.5)
     other = trainee_of()
-    other.load_state(torch.load(io.BytesIO(saved(trainee.state())), weights_only=True))
+    other.load_state(kept(trainee.state()))
     other.step(0, 0.0)
     assert other.optimizer.param_groups[0]["lr"] == 0.5 * other.options.learning_rate
 

@@ -1,4 +1,3 @@
-import io
 import json
 import math
 
@@ -164,20 +163,13 @@ def test_examples_of_objects(data):
     assert (example.borders[example.objects > 0] == 0).all()
 
 
-def _copied(state):
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
-
-
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd"}, {"norm": False}])
-def test_going_on_is_the_same_to_the_bit(data, changes):
+def test_going_on_is_the_same_to_the_bit(data, kept, changes):
     whole = trainee_of(data, judged=False, **changes)
     for number in range(5):
         whole.step(number, number / 10)
         if number == 1:
-            state = _copied(whole.state())
+            state = kept(whole.state())
     cut = trainee_of(data, judged=False, **changes)
     cut.load_state(state)
     for number in (2, 3, 4):
