@@ -25,7 +25,8 @@ from imgtool.training.run_folder import RunFolder
 
 HELD_OUT = 0.1  # of the pictures, for scores
 MOST_HELD_OUT = 2000
-LEAST = 200  # pictures held out; of fewer no distance is worth telling
+LEAST = 200  # pictures held out; smaller sets are trained on whole, and scored by what was trained on
+FEWEST = 50  # pictures; by fewer no distance is worth telling
 
 
 def prepare(
@@ -84,12 +85,12 @@ def _say_parts(parts: int) -> None:
 def _judged(
     pictures: PictureSet, options: TrainGanOptions, shape: GanShape, device: Device
 ) -> tuple[PictureSet, GanJudge | None]:
-    """The pictures to train on, and a judge that has seen others, if there are enough and its weights can be had."""
+    """The pictures to train on, and a judge that has seen others where they suffice, if its weights can be had."""
     count = min(MOST_HELD_OUT, round(len(pictures.pixels) * HELD_OUT))
-    if count < LEAST:
-        console.say("Too few pictures to hold some out: all are trained on, and nothing is scored.")
-        if not options.augment:
-            console.say("Of so few it may copy; --augment color,shift,cutout shows them in more ways.")
+    if count < LEAST and not options.augment:
+        console.say("Of so few it may copy; --augment color,shift,cutout shows them in more ways.")
+    if len(pictures.pixels) < FEWEST:
+        console.say("Too few pictures for scores.")
         return pictures, None
     try:
         space = space_of(weights_told(options.features), device)
@@ -98,6 +99,11 @@ def _judged(
             raise
         console.warn(f"there are no scores: {error.message}")
         return pictures, None
+    if count < LEAST:
+        console.say(
+            "Too few to hold some out: scores compare with the pictures trained on, and praise copies."
+        )
+        return pictures, GanJudge(pictures.pixels, None, pictures.labels, space, classes=shape.classes)
     train, held = held_out(pictures, count, seed=options.seed)
     judge = GanJudge(held.pixels, train.pixels, held.labels, space, classes=shape.classes)
     console.say(f"{count} held out; in {space.name} real pictures are {judge.floor:.2f} apart")

@@ -1,4 +1,4 @@
-"""How near the pictures of a generator are to those that it was not trained on."""
+"""How near the pictures of a generator are to real ones, if there are enough those that it was not trained on."""
 
 from collections.abc import Mapping
 
@@ -21,17 +21,17 @@ class GanJudge:
     """Fréchet distance, precision, recall, coverage and spread in a feature space.
 
     Args:
-        held_out: (N, S, S, C) pictures that the generator is not trained on.
-        train: some that it is, for the floor: how far apart real sets are.
-        labels: (N,) classes of those held out, which samples get too.
+        real: (N, S, S, C) pictures, best such as the generator is not trained on.
+        others: some more, for the floor: how far apart real sets are; None if there are no others.
+        labels: (N,) classes of the real ones, which samples get too.
         space: where pictures are compared.
         classes: how many the generator knows.
     """
 
     def __init__(
         self,
-        held_out: NDArray[np.uint8],
-        train: NDArray[np.uint8],
+        real: NDArray[np.uint8],
+        others: NDArray[np.uint8] | None,
         labels: NDArray[np.int64],
         space: FeatureSpace,
         *,
@@ -39,9 +39,10 @@ class GanJudge:
     ) -> None:
         self.space, self.classes = space, classes
         self.labels = labels[:JUDGED]
-        self.real = space(held_out[:JUDGED])
+        self.real = space(real[:JUDGED])
         self.moments = Moments.of(self.real)
-        self.floor = frechet_distance(self.moments, Moments.of(space(train[: len(self.real)])))
+        apart = self.real if others is None else space(others[: len(self.real)])
+        self.floor = frechet_distance(self.moments, Moments.of(apart))
         self.real_spread = spread(self.real)
 
     def __call__(self, generator: Generator) -> Mapping[str, float]:
@@ -57,7 +58,7 @@ class GanJudge:
         }
 
     def features(self, generator: Generator) -> NDArray[np.float32]:
-        """Of as many samples as there are pictures held out."""
+        """Of as many samples as there are real pictures."""
         place = next(generator.parameters()).device
         found = []
         for start in range(0, len(self.real), BATCH):

@@ -82,6 +82,19 @@ def test_scores_in_a_space_of_ones_own(train, imgtool, data, monkeypatch):
     assert train("pictures", "-o", "other", *QUICK, "--features", "nowhere").code == 3
 
 
+def test_few_pictures_are_scored_by_themselves(train, imgtool, data, monkeypatch):
+    imgtool("train-features", "pictures", "-o", "space", "--size", "8", "--batch", "4", "--steps", "2")
+    assert (
+        "Too few pictures for scores."
+        in train("pictures", "-o", "none", *QUICK, "--features", "space").stderr
+    )
+    monkeypatch.setattr("imgtool.cli.train_gan_work.FEWEST", 3)
+    result = train("pictures", "-o", "run", *QUICK, "--features", "space", "--json")
+    assert result.code == 0, result.stderr
+    assert "compare with the pictures trained on" in result.stderr
+    assert result.records[-1]["best"] < 0
+
+
 def test_classes(train, imgtool, data):
     assert "2 classes" in train("pictures", "-o", "run", "--classes", *QUICK).stderr
     assert imgtool("sample-gan", "run", "--classes", "1,0", "--count", "4", "-o", "many").code == 0
