@@ -71,6 +71,7 @@ def test_weights_too_large_for_halves(train, imgtool, data):
 
 def test_scores_in_a_space_of_ones_own(train, imgtool, data, monkeypatch):
     monkeypatch.setattr("imgtool.cli.train_gan_work.LEAST", 3)
+    monkeypatch.setattr("imgtool.cli.train_gan_work.FEWEST", 10)
     monkeypatch.setattr("imgtool.cli.train_gan_work.HELD_OUT", 0.3)
     imgtool("train-features", "pictures", "-o", "space", "--size", "8", "--batch", "4", "--steps", "2")
     result = train("pictures", "-o", "run", *QUICK, "--features", "space", "--json")
