@@ -11,14 +11,17 @@ from click.core import ParameterSource
 
 from imgtool.cli import batch
 from imgtool.cli.batch import Job, OutputChoice
+from imgtool.cli.console import console
 from imgtool.cli.params import together
 from imgtool.cli.sources import Source, is_file, is_folder, require_file
 from imgtool.files import printable
+from imgtool.options.stylize import StylizeOptions
 
 ANIMATIONS = ("gif", "webp")
 FILES = {"previous_frame": (), "previous_result": ()}  # options that name files
 # What says where frames come from; with an animation as output nothing is written besides.
 SOURCES = ("video", "frame", *FILES)
+OF_FILMS = ("temporal_weight", "frame_steps")
 NOT_WITH_ANIMATIONS = ("save_every", "sheet", "save_masks", "time")
 
 options = together(
@@ -68,6 +71,15 @@ def require_sense(values: dict[str, Any]) -> None:
             require_file(values[name], name.replace("_", " "))
 
 
+def _say_idle(values: dict[str, Any]) -> None:
+    """Tell which options do nothing without a film; recipes name them too, by their defaults."""
+    context = click.get_current_context()
+    for name in OF_FILMS:
+        typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if typed and values[name] != getattr(StylizeOptions, name):
+            console.warn(f"--{name.replace('_', '-')} is about films; without --video it does nothing")
+
+
 def is_animation(given: Sequence[str], values: dict[str, Any]) -> bool:
     """Whether one animation is to be made of one."""
     if not values["video"] or not _is_film(given):
@@ -91,13 +103,18 @@ def plan(
     """
     if values["video"] and "-" in given:
         raise click.UsageError("--video reads files, not stdin.")
+    if not values["video"] and not values["previous_frame"]:
+        _say_idle(values)
     if is_animation(given, values):
         return _plan_animation(given, choice, values, command)
 
     def arrange(sources: list[Source]) -> list[Source]:
         if not values["video"]:
             return [replace(source, frame=values["frame"]) for source in sources]
-        return frames_of(sources[0]) if _is_film(given) else sorted(sources, key=natural)
+        frames = frames_of(sources[0]) if _is_film(given) else sorted(sources, key=natural)
+        if len(frames) == 1:
+            console.warn("one frame is no film: it is repainted as a photo is")
+        return frames
 
     return batch.plan(given, choice, command=command, kinds=kinds, arrange=arrange)
 

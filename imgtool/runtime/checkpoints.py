@@ -189,7 +189,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         header = int.from_bytes(file.read(8), "little")
     if header > min(MAX_HEADER_BYTES, size - 8):
         raise WeightsError(
-            f"{printable(path)} is {size:,} bytes and claims a header of {header:,}: no safetensors file"
+            f"{printable(path)} is no safetensors file: it is {size:,} bytes and claims a header of {header:,}"
         )
     try:
         return load_file(path)

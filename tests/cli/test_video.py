@@ -77,6 +77,17 @@ def test_refusals(imgtool, clip, arguments, error):
     assert error in result.error
 
 
+def test_options_of_films_without_a_film(stylize, pictures):
+    words = ("photo.png", "painting.png", "--size", "16", "-fo", "out.png")
+    assert "--frame-steps is about films" in stylize(*words, "--frame-steps", "3").stderr
+    assert "films" not in stylize(*words).stderr
+
+
+def test_a_film_of_one_frame(stylize, pictures):
+    result = stylize("photo.png", *VIDEO, "--size", "16", "-o", "out/")
+    assert result.code == 0 and "one frame is no film" in result.stderr
+
+
 def test_natural_order():
     names = ["f10.png", "f9.png", "f1.png", "a/f2.png", "f.png"]
     found = [str(each.path) for each in sorted((Source(Path(name)) for name in names), key=natural)]
