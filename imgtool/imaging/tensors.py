@@ -11,13 +11,14 @@ from imgtool.imaging.picture import Picture
 def to_image(pixels: np.ndarray) -> Tensor:
     """Pixels as an image: (H, W, C) or (H, W) of uint8 or uint16 -> (1, C, H, W) fp32 in [0, 1]."""
     planes = np.atleast_3d(pixels).transpose(2, 0, 1)[None]
-    full = np.float32(np.iinfo(pixels.dtype).max)
-    return torch.from_numpy(planes.astype(np.float32) / full)
+    image = planes.astype(np.float32)
+    image /= np.float32(np.iinfo(pixels.dtype).max)
+    return torch.from_numpy(image)
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
     """An image as 8-bit pixels, clamped and rounded: (1, C, H, W) in [0, 1] -> (H, W, C) uint8."""
-    levels = (image[0].detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    levels = image[0].detach().float().clamp(0, 1).mul_(255).round_().to(torch.uint8)
     return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())
 
 

@@ -60,37 +60,40 @@ class LBFGS:
 
         Args:
             point: where `gradient` was taken; any shape, within the box.
-            gradient: of the objective, same shape.
+            gradient: of the objective, same shape. It is kept, and overwritten in the next step: large pictures leave
+                no room for another.
         Returns:
             A new tensor of the same shape, within the box.
         """
         if self.last is not None:
-            self._remember(point - self.last[0], gradient - self.last[1])
+            self._remember(*self.last, point, gradient)
         self.last = (point, gradient)
         held = ((point <= self.low) & (gradient > 0)) | ((point >= self.high) & (gradient < 0))
         # Held values stay out on both sides of the inverse Hessian; left out on one, no minimum is found.
-        direction = self._descent(gradient.masked_fill(held, 0)).masked_fill(held, 0)
-        return (point - direction).clamp(self.low, self.high)
+        direction = self._descent(gradient.masked_fill(held, 0)).masked_fill_(held, 0)
+        return torch.sub(point, direction, out=direction).clamp_(self.low, self.high)
 
-    def _remember(self, step: Tensor, change: Tensor) -> None:
+    def _remember(self, before: Tensor, slope: Tensor, point: Tensor, gradient: Tensor) -> None:
+        """Form the pair of the newest step, where the slope before is no more needed."""
+        step, change = point - before, slope.neg_().add_(gradient)
         curvature = torch.sum(step * change)
         if curvature > MIN_CURVATURE * step.norm() * change.norm():
             self.pairs.append(_Pair(step, change, curvature))
 
-    def _descent(self, gradient: Tensor) -> Tensor:
-        """Inverse Hessian times gradient, by the two-loop recursion."""
+    def _descent(self, direction: Tensor) -> Tensor:
+        """Inverse Hessian times a gradient, which is overwritten, by the two-loop recursion."""
         if not self.pairs:
-            smooth = self.precondition(gradient)
+            smooth = self.precondition(direction)
             return smooth * (self.first_step / smooth.abs().mean().clamp_min(torch.finfo(smooth.dtype).tiny))
-        direction = gradient.clone()
         shares = []
         for pair in reversed(self.pairs):
             share = torch.sum(pair.step * direction) / pair.curvature
-            direction -= share * pair.change
+            direction.addcmul_(pair.change, -share)
             shares.append(share)
         newest = self.pairs[-1]
         gamma = newest.curvature / torch.sum(newest.change * self.precondition(newest.change))
-        direction = gamma * self.precondition(direction)
+        direction = self.precondition(direction)
+        direction *= gamma
         for pair, share in zip(self.pairs, reversed(shares), strict=True):
-            direction += pair.step * (share - torch.sum(pair.change * direction) / pair.curvature)
+            direction.addcmul_(pair.step, share - torch.sum(pair.change * direction) / pair.curvature)
         return direction

@@ -32,4 +32,5 @@ def pyramid_precondition(gradient: Tensor, *, levels: int = LEVELS, gain: float 
     half = gradient.new_zeros((*gradient.shape[:2], *(-(-side // 2) for side in size)), requires_grad=True)
     with torch.enable_grad():
         (shrunk,) = torch.autograd.grad(enlarge(half), half, gradient)  # the adjoint of enlarging
-    return gradient + gain**2 * enlarge(pyramid_precondition(shrunk, levels=levels - 1, gain=gain))
+    coarse = enlarge(pyramid_precondition(shrunk, levels=levels - 1, gain=gain))
+    return coarse.mul_(gain**2).add_(gradient)

@@ -65,7 +65,7 @@ class TiledObjective(StyleObjective):
         return Losses(total, *terms, others)
 
     def settle(self) -> None:
-        """What tiles needed and what steps need are blocks of other sizes: kept, they would lie beside each other."""
+        """Blocks that a tile needed are of other sizes than those of steps: kept, they would lie beside each other."""
         processor.give_back_memory()
 
     def _slopes(self, grams: Grams) -> tuple[Tensor, Grams]:
@@ -99,6 +99,9 @@ class TiledObjective(StyleObjective):
             if terms:
                 (own,) = torch.autograd.grad(torch.stack(terms).sum(), window)
                 gradient[..., *tile.seen].add_(own)
+                del own
+            del terms, window
+            self.settle()
         whole = torch.autograd.grad(padded, leaf, gradient)[0]
         del padded, gradient
         if self._smoothness_weight:
@@ -144,6 +147,7 @@ class TiledObjective(StyleObjective):
         padded = self.network.mirrored(image)
         for tile in self.tiling.tiles(*padded.shape[-2:]):
             yield from self._parts(padded[..., *tile.seen], tile, image)
+            self.settle()
 
     def _parts(self, window: Tensor, tile: Tile, image: Tensor) -> Iterator[_Part]:
         """What the layers say of a tile, but for those that have nothing of the picture itself there."""
