@@ -65,7 +65,7 @@ class TiledObjective(StyleObjective):
         return Losses(total, *terms, others)
 
     def settle(self) -> None:
-        """Blocks that a tile needed are of other sizes than those of steps: kept, they would lie beside each other."""
+        """Tiles and steps need blocks of other sizes: those of the one, if kept, lie beside those of the other."""
         processor.give_back_memory()
 
     def _slopes(self, grams: Grams) -> tuple[Tensor, Grams]:
