@@ -58,7 +58,9 @@ def prepare(
             train, options, shape=shape, device=device, judge=judge, ranks=ranks, on_parts=_say_parts
         )
 
-    return Work(trainee, "-distance", about)
+    return Work(
+        trainee, "-distance", about, Work.scored_on if train is not pictures else "the pictures trained on"
+    )
 
 
 def shape_of(options: TrainGanOptions, pictures: PictureSet) -> GanShape:

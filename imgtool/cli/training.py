@@ -35,11 +35,13 @@ class Work:
         trainee: makes what is trained, for a run and the processes that train.
         metric: what its score is called.
         about: what the run shall remember besides its options.
+        scored_on: the pictures of which its score tells.
     """
 
     trainee: Callable[[RunFolder, Ranks], Trainee]
     metric: str
     about: Mapping[str, Any] = field(default_factory=dict)
+    scored_on: str = "held-out pictures"
 
 
 # Data and networks of a run: from the places of its data by name, its options, the device, and what it remembers if
@@ -204,7 +206,7 @@ def _train(
         ranks.wait()  # who left before the others have heard all would look like a failure to them
     if not ranks.first:
         return 0
-    best = "" if result.best is None else f", best {work.metric} {result.best:.3f} on held-out pictures"
+    best = "" if result.best is None else f", best {work.metric} {result.best:.3f} on {work.scored_on}"
     console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
     told = {"output": str(run.path), "steps": result.steps, "seconds": round(result.seconds, 1)}
     if alone:

@@ -93,6 +93,7 @@ def test_few_pictures_are_scored_by_themselves(train, imgtool, data, monkeypatch
     result = train("pictures", "-o", "run", *QUICK, "--features", "space", "--json")
     assert result.code == 0, result.stderr
     assert "compare with the pictures trained on" in result.stderr
+    assert " on the pictures trained on\n" in result.stderr
     assert result.records[-1]["best"] < 0
 
 
