@@ -422,6 +422,57 @@ def test_one_pass_is_what_the_command_writes(one_pass):
     assert painted.steps == () and painted.seconds > 0
 
 
+PREVIOUS = ("--previous-frame", "painting.png", "--previous-result", "mask.png", "-o", "o.png")
+
+
+def written():
+    with Image.open("o.png") as picture:
+        return np.asarray(picture)
+
+
+def test_a_frame_of_a_film_is_what_the_command_writes(small, folder, random_vgg19):
+    painted = small("photo.png", "painting.png", previous=("painting.png", "mask.png"), temporal_weight=2)
+    command = ["stylize", "photo.png", "painting.png", *TYPED, *PREVIOUS, "--temporal-weight", "2"]
+    assert main.run([*command, "--weights", str(random_vgg19)]) == 0
+    assert np.array_equal(written(), np.asarray(painted.to_pil()))
+
+
+def test_what_stands_still_begins_with_the_result_before(small, folder):
+    first = small("photo.png", "painting.png")
+    again = small("photo.png", "painting.png")
+    assert torch.equal(first.image, again.image)
+    later = small("photo.png", "painting.png", previous=("photo.png", first.image), frame_steps=1)
+    assert later.steps == (1,)
+    assert (later.image - first.image).abs().mean() < 0.01
+
+
+def test_a_frame_in_one_pass_is_what_the_command_writes(one_pass):
+    painted = stylize("photo.png", weights=one_pass, previous=("photo.png", "mask.png"), temporal_weight=2)
+    assert (
+        main.run(
+            [
+                "stylize",
+                "photo.png",
+                "--weights",
+                one_pass,
+                "--temporal-weight",
+                "2",
+                *PREVIOUS[:1],
+                "photo.png",
+                *PREVIOUS[2:],
+            ]
+        )
+        == 0
+    )
+    assert np.array_equal(written(), np.asarray(painted.to_pil()))
+    assert not np.array_equal(written(), np.asarray(stylize("photo.png", weights=one_pass).to_pil()))
+
+
+def test_frames_of_two_sizes(small, folder):
+    with pytest.raises(OptionError, match="previous: it is 20x24, and the content 40x24"):
+        small("photo.png", "painting.png", previous=(smooth(0)[:, :20], "mask.png"))
+
+
 def test_one_pass_refuses(one_pass):
     with pytest.raises(TypeError, match=r"stylize\(\) got an unexpected keyword argument 'steps'"):
         stylize("photo.png", weights=one_pass, steps=3)

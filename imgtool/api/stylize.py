@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from numbers import Integral
 from pathlib import Path
@@ -18,7 +19,7 @@ from imgtool.api.inputs import PictureLike, mask_of, options_of, picture_of
 from imgtool.errors import Diverged, OptionError
 from imgtool.imaging.io import write_picture
 from imgtool.imaging.picture import Picture
-from imgtool.imaging.tensors import fit, resize, to_image, to_picture
+from imgtool.imaging.tensors import fit, resize, to_image, to_picture, to_pixels
 from imgtool.options.fast_style import FastStyleOptions
 from imgtool.options.stylize import INITS, STYLE_NETWORKS, StylizeOptions
 from imgtool.runtime.device import select_device
@@ -32,6 +33,7 @@ from imgtool.tasks.style_file import is_style_file, load_style
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.style_regions import color_regions, in_regions
 from imgtool.tasks.stylize import Step, StylizeResult
+from imgtool.tasks.video import Before, Carried, carried, steadied, stylize_frame
 
 OnStep: TypeAlias = Callable[[Step, Tensor], None]
 
@@ -80,6 +82,7 @@ def stylize(
     device: str = "auto",
     precision: str = "auto",
     weights: str | os.PathLike[str] | None = None,
+    previous: tuple[PictureLike, PictureLike] | None = None,
     on_step: OnStep | None = None,
     **options: Any,
 ) -> Stylized:
@@ -95,6 +98,8 @@ def stylize(
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "fp32", "bf16" or "fp16".
         weights: a name, a file or the folder of a training run; by default those of the network.
+        previous: the frame before of a film, and what was made of it: what stands still or moves along begins with
+            that and is held to it. Options are those of the first frame.
         on_step: told of each evaluation, and the best picture so far.
         **options: fields of `StylizeOptions`; `init` may also be a picture, `steps` a single number. In one pass
             those of `FastStyleOptions`.
@@ -104,6 +109,13 @@ def stylize(
     Example:
         >>> painted = stylize("photo.jpg", "painting.jpg", size=256, steps=50)  # doctest: +SKIP
         >>> painted.save("out.png")  # doctest: +SKIP
+
+        A film:
+
+        >>> previous = None  # doctest: +SKIP
+        >>> for frame in frames:  # doctest: +SKIP
+        ...     painted = stylize(frame, "painting.jpg", size=512, previous=previous)
+        ...     previous = frame, painted.image
     """
     began = time.monotonic()
     if style is None:
@@ -111,15 +123,13 @@ def stylize(
             raise OptionError("style", "no style, expected a picture, or weights of train-style")
         painter = load_painter(find_weights(os.fspath(weights)), select_device(device, precision))
         one_pass = options_of("stylize", FastStyleOptions, options)
-        return _in_one_pass(picture_of(content, "content"), painter, one_pass, began)
+        return _in_one_pass(picture_of(content, "content"), previous, painter, one_pass, began)
     given, init = _options(options, weights)
     photo = picture_of(content, "content")
     auto = isinstance(content_masks, str)
     styles = _styles(style, () if auto else content_masks, style_masks)
     if auto:
-        size = (photo.height, photo.width)
-        size = size if given.size is None else fit(size, given.size)
-        styles = in_regions(styles, to_image(photo.pixels), size, color_regions)
+        styles = in_regions(styles, to_image(photo.pixels), _size(photo, given.size), color_regions)
     chosen = select_device(device, precision, exact=given.exact)
     name = given.network if weights is None else os.fspath(weights)
     with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
@@ -130,12 +140,15 @@ def stylize(
         require_same_network(styles, given, file, chosen)
         network = load_style_network(file, given, chosen, activations)
         terms = edge_terms(given, find_weights, chosen)
-    result = task.stylize(
+    begin = partial(task.stylize, init=None if init is None else to_image(picture_of(init, "init").pixels))
+    last = _last(previous, photo, given.size)
+    if last is not None and last.goes_on:
+        given, begin = given.of_later_frames, partial(stylize_frame, last=last)
+    result = begin(
         to_image(photo.pixels),
         styles,
         given,
         network=network,
-        init=None if init is None else to_image(picture_of(init, "init").pixels),
         terms=terms,
         deadline=None if given.time is None else began + given.time,
         on_step=on_step or task.ignore,
@@ -162,10 +175,38 @@ def _options(
     return options_of("stylize", StylizeOptions.of_recipe, given), None if named else init
 
 
-def _in_one_pass(photo: Picture, painter: Painter, options: FastStyleOptions, began: float) -> Stylized:
+def _in_one_pass(
+    photo: Picture,
+    previous: tuple[PictureLike, PictureLike] | None,
+    painter: Painter,
+    options: FastStyleOptions,
+    began: float,
+) -> Stylized:
     pixels = fast_style(photo.pixels, options, painter=painter)
+    if last := _last(previous, photo, options.size):
+        pixels = to_pixels(steadied(to_image(pixels), last, options.temporal_weight))
     result = StylizeResult(to_image(pixels), (), (), time.monotonic() - began)
     return _stylized(result, photo)
+
+
+def _size(photo: Picture, longest: int | None) -> tuple[int, int]:
+    """(height, width) of the result."""
+    size = (photo.height, photo.width)
+    return size if longest is None else fit(size, longest)
+
+
+def _last(
+    previous: tuple[PictureLike, PictureLike] | None, photo: Picture, longest: int | None
+) -> Carried | None:
+    """The result of the frame before, where its things are in this one."""
+    if previous is None:
+        return None
+    frame, made = (picture_of(each, "previous") for each in previous)
+    if (frame.height, frame.width) != (photo.height, photo.width):
+        sizes = f"{frame.width}x{frame.height}, and the content {photo.width}x{photo.height}"
+        raise OptionError("previous", f"it is {sizes}; frames of one film are of one size")
+    before = Before(to_image(frame.pixels), to_image(made.pixels))
+    return carried(before, to_image(photo.pixels), _size(photo, longest))
 
 
 def _styles(
