@@ -11,12 +11,12 @@ from imgtool.options.stylize import StylizeOptions
 from imgtool.runtime.device import Device, has_memory, memory_available, require_memory
 from imgtool.tasks.stylize import memory_needed
 
-TILES = (1024, 512)  # pixels of a tile's side where the whole picture is too much
+TILES = (1024, 512, 384)  # pixels of a tile's side where the whole picture is too much
 HISTORIES = (5, 2)  # pairs of L-BFGS where more are too much; two are enough to go on
 WORTH_TILES = 2  # pictures of fewer tiles than this are worked on whole
-# Bytes that work takes on a processor without being asked, and the share of free memory that the whole of a picture
-# may take: that is faster than tiles, but the machine is not for it alone.
-MODEST, WHOLE_SHARE = 3e9, 0.25
+# Bytes that the process takes on a processor without being asked, those of them that torch takes, and the share of
+# free memory that the whole of a picture may take: that is faster than tiles, but the machine is not for it alone.
+MODEST, LOADED, WHOLE_SHARE = 3e9, 6e8, 0.25
 
 
 def leaner(options: StylizeOptions, size: tuple[int, int]) -> list[StylizeOptions]:
@@ -68,9 +68,11 @@ def fitting(
     fit = [one for one in tries if has_memory(device.torch, needed(one))]
     if options.tile is None and device.torch.type == "cpu" and not _is_modest(needed(tries[0])):
         kept = [one for one in fit if one.history == options.history or not keep_history]
-        fit = [one for one in kept if needed(one) <= MODEST] or kept[-1:] or fit[-1:]
+        fit = [one for one in kept if needed(one) + LOADED <= MODEST] or kept[-1:] or fit[-1:]
     if fit[0] != tries[0]:
-        gigabytes = f"{needed(fit[0]) / 1e9:.1f} GB instead of {needed(tries[0]) / 1e9:.1f}"
+        gigabytes = (
+            f"{(needed(fit[0]) + LOADED) / 1e9:.1f} GB instead of {(needed(tries[0]) + LOADED) / 1e9:.1f}"
+        )
         console.say(f"large: with {lean(fit[0])}, for {gigabytes}; --tile says otherwise")
     return fit
 
@@ -78,7 +80,7 @@ def fitting(
 def _is_modest(needed: int) -> bool:
     """Whether a processor's work may take so many bytes without being asked."""
     available = memory_available(torch.device("cpu"))
-    return needed <= max(MODEST, WHOLE_SHARE * (available or math.inf))
+    return needed <= max(MODEST - LOADED, WHOLE_SHARE * (available or math.inf))
 
 
 def lean(options: StylizeOptions) -> str:

@@ -11,7 +11,7 @@ from imgtool.imaging.picture import Picture
 def to_image(pixels: np.ndarray) -> Tensor:
     """Pixels as an image: (H, W, C) or (H, W) of uint8 or uint16 -> (1, C, H, W) fp32 in [0, 1]."""
     planes = np.atleast_3d(pixels).transpose(2, 0, 1)[None]
-    image = planes.astype(np.float32)
+    image = planes.astype(np.float32, order="C")
     image /= np.float32(np.iinfo(pixels.dtype).max)
     return torch.from_numpy(image)
 

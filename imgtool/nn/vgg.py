@@ -169,11 +169,27 @@ class VGG(nn.Module):
         """The picture with its margin; at least the margin on each side, and a size that poolings divide evenly."""
         if not self.margin:
             return image
-        height, width = image.shape[-2:]
+        right, bottom, mode = self._frame(*image.shape[-2:])
+        return functional.pad(image, (self.margin, right, self.margin, bottom), mode=mode)
+
+    def places(self, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """The rows and columns of a picture that `mirrored` shows, one after the other; on the CPU."""
+        sides = [torch.arange(side, dtype=torch.float64).view(1, 1, -1) for side in (height, width)]
+        if self.margin:
+            right, bottom, mode = self._frame(height, width)
+            ends = (bottom, right)
+            sides = [
+                functional.pad(side, (self.margin, end), mode=mode)
+                for side, end in zip(sides, ends, strict=True)
+            ]
+        rows, columns = (side.flatten().long() for side in sides)
+        return rows, columns
+
+    def _frame(self, height: int, width: int) -> tuple[int, int, str]:
+        """How far the margin goes at the right and at the bottom, and what it shows."""
         right, bottom = (self.margin + -side % STRIDE for side in (width, height))
         # A picture smaller than its mirror image has only its edge to repeat.
-        mode = "reflect" if min(height, width) > max(right, bottom) else "replicate"
-        return functional.pad(image, (self.margin, right, self.margin, bottom), mode=mode)
+        return right, bottom, "reflect" if min(height, width) > max(right, bottom) else "replicate"
 
     def feature_scale(self, layer: str) -> float:
         """What brings the features of a layer to the size that the Caffe VGG-19 has, for which weights are tuned."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 # Cosine between step and change of gradient below which a pair says nothing about curvature.
 MIN_CURVATURE = 1e-10
+DOT_NUMBERS = 1 << 22
 
 
 class _Pair(NamedTuple):
@@ -76,7 +77,7 @@ class LBFGS:
     def _remember(self, before: Tensor, slope: Tensor, point: Tensor, gradient: Tensor) -> None:
         """Form the pair of the newest step, where the slope before is no more needed."""
         step, change = point - before, slope.neg_().add_(gradient)
-        curvature = torch.sum(step * change)
+        curvature = _dot(step, change)
         if curvature > MIN_CURVATURE * step.norm() * change.norm():
             self.pairs.append(_Pair(step, change, curvature))
 
@@ -87,13 +88,19 @@ class LBFGS:
             return smooth * (self.first_step / smooth.abs().mean().clamp_min(torch.finfo(smooth.dtype).tiny))
         shares = []
         for pair in reversed(self.pairs):
-            share = torch.sum(pair.step * direction) / pair.curvature
+            share = _dot(pair.step, direction) / pair.curvature
             direction.addcmul_(pair.change, -share)
             shares.append(share)
         newest = self.pairs[-1]
-        gamma = newest.curvature / torch.sum(newest.change * self.precondition(newest.change))
+        gamma = newest.curvature / _dot(newest.change, self.precondition(newest.change))
         direction = self.precondition(direction)
         direction *= gamma
         for pair, share in zip(self.pairs, reversed(shares), strict=True):
-            direction.addcmul_(pair.step, share - torch.sum(pair.change * direction) / pair.curvature)
+            direction.addcmul_(pair.step, share - _dot(pair.change, direction) / pair.curvature)
         return direction
+
+
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    """The scalar product, as exact as `torch.sum`, without the product of whole pictures in memory."""
+    parts = (torch.split(each.flatten(), DOT_NUMBERS) for each in (one, other))
+    return torch.stack([torch.sum(part * its) for part, its in zip(*parts, strict=True)]).sum()

@@ -1,7 +1,5 @@
 """A preconditioner for pictures: coarse colours move as fast as fine texture."""
 
-from functools import partial
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -28,9 +26,9 @@ def pyramid_precondition(gradient: Tensor, *, levels: int = LEVELS, gain: float 
     size = tuple(gradient.shape[-2:])
     if levels == 1 or max(size) == 1:
         return gradient
-    enlarge = partial(functional.interpolate, size=size, mode="bilinear")
-    half = gradient.new_zeros((*gradient.shape[:2], *(-(-side // 2) for side in size)), requires_grad=True)
-    with torch.enable_grad():
-        (shrunk,) = torch.autograd.grad(enlarge(half), half, gradient)  # the adjoint of enlarging
-    coarse = enlarge(pyramid_precondition(shrunk, levels=levels - 1, gain=gain))
-    return coarse.mul_(gain**2).add_(gradient)
+    half = (*gradient.shape[:2], *(-(-side // 2) for side in size))
+    # The adjoint of enlarging; autograd would enlarge something first.
+    adjoint = torch.ops.aten.upsample_bilinear2d_backward
+    shrunk = adjoint(gradient.contiguous(), size, half, False, None, None)
+    coarse = pyramid_precondition(shrunk, levels=levels - 1, gain=gain)
+    return functional.interpolate(coarse, size=size, mode="bilinear").mul_(gain**2).add_(gradient)

@@ -171,7 +171,9 @@ def _tile_pixels(options: StylizeOptions, reach: int) -> int:
 
 # For each pixel, measured at 512 and 1024 px: numbers in the features that a backward pass needs, numbers in those of
 # a style picture, and bytes in a picture of the optimiser, which keeps two for each pair of its history.
-FEATURE_NUMBERS, STYLE_NUMBERS, PICTURE_BYTES = 620, 260, 12
+FEATURE_NUMBERS, STYLE_NUMBERS, PICTURE_BYTES = 680, 260, 12
+# How many such pictures there are besides while the objective is evaluated, and during a step.
+EVALUATED, STEPPED = 5.5, 8
 KEPT_NUMBERS = (
     8  # in the features of the content layer, which are kept also where a picture is worked on in tiles
 )
@@ -186,7 +188,7 @@ def memory_needed(
     dtype: torch.dtype,
     styles: Sequence[tuple[int, int]] = (),
 ) -> int:
-    """Bytes that `stylize` needs at its peak, the network's own included.
+    """Bytes that `stylize` needs at its peak besides those of a process that has loaded torch.
 
     Args:
         size: (height, width) of the result.
@@ -206,8 +208,10 @@ def memory_needed(
     numbers = NETWORK_NUMBERS + kept
     if options.keep_edges:
         numbers += min(pixels(size), EDGE_WINDOW) * EDGE_NUMBERS
-    numbers += max(seen[0] * FEATURE_NUMBERS, max(seen[1:], default=0) * STYLE_NUMBERS)
-    return numbers * dtype.itemsize + size[0] * size[1] * PICTURE_BYTES * (2 * options.history + 10)
+    features = max(seen[0] * FEATURE_NUMBERS, max(seen[1:], default=0) * STYLE_NUMBERS)
+    picture = size[0] * size[1] * PICTURE_BYTES
+    at_once = max(features * dtype.itemsize + EVALUATED * picture, STEPPED * picture)
+    return int(numbers * dtype.itemsize + 2 * options.history * picture + at_once)
 
 
 def _start(content: Tensor, style: Tensor | None, options: StylizeOptions, init: Tensor | None) -> Tensor:
@@ -222,11 +226,20 @@ def _start(content: Tensor, style: Tensor | None, options: StylizeOptions, init:
     return resize(style, size) if options.init == "style" and style is not None else content
 
 
-def _optimizer(options: StylizeOptions, first_step: float) -> Optimizer:
+def _optimizer(
+    options: StylizeOptions, first_step: float, settle: Callable[[], None] = lambda: None
+) -> Optimizer:
+    """What takes the steps; where memory is scarce, `settle` is called between parts of them."""
     if options.optimizer == "adam":
         return Adam(rate=ADAM_RATE * first_step / FIRST_STEP)
     low, high = (0.0, 1.0) if options.bounded else (-torch.inf, torch.inf)
-    precondition = pyramid_precondition if options.precondition else identity
+
+    def precondition(gradient: Tensor) -> Tensor:
+        settle()
+        found = (pyramid_precondition if options.precondition else identity)(gradient)
+        settle()
+        return found
+
     return LBFGS(
         precondition=precondition, low=low, high=high, history=options.history, first_step=first_step
     )
@@ -252,7 +265,7 @@ class _Run:
         self.steps.append(0)
         self.best, lowest = image, torch.inf
         first_step, restarts = self.first_step * self.options.strength, 0
-        optimizer = _optimizer(self.options, first_step)
+        optimizer = _optimizer(self.options, first_step, objective.settle)
         end = self._end(scale)
         while self.steps[-1] < self.options.steps_per_scale[scale] and not self._late(end):
             losses, gradient = _evaluate(objective, image)
@@ -263,7 +276,7 @@ class _Run:
                     self.diverged = True
                     break
                 restarts, first_step = restarts + 1, first_step / 2
-                image, optimizer = self.best, _optimizer(self.options, first_step)
+                image, optimizer = self.best, _optimizer(self.options, first_step, objective.settle)
                 continue
             if losses.total < lowest:
                 self.best, lowest = image, float(losses.total)

@@ -26,6 +26,20 @@ class _Part(NamedTuple):
     place: tuple[slice, slice]
 
 
+class _Window(NamedTuple):
+    """What the network sees in a tile, and which rows and columns of the picture these are, mirrored ones twice."""
+
+    tile: Tile
+    rows: Tensor
+    columns: Tensor
+    pixels: Tensor
+
+    def add(self, values: Tensor, picture: Tensor) -> None:
+        """Add the window's values (1, 3, h, w) to those of the picture."""
+        across = values.new_zeros((*values.shape[:-1], picture.shape[-1]))
+        picture.index_add_(-2, self.rows, across.index_add_(-1, self.columns, values))
+
+
 class TiledObjective(StyleObjective):
     """`StyleObjective`, but for the order in which sums are rounded, without all features of a picture at a time.
 
@@ -82,14 +96,12 @@ class TiledObjective(StyleObjective):
     @torch.enable_grad()
     def _pull(self, image: Tensor, slopes: Grams) -> tuple[Tensor, Tensor]:
         """The content loss, and the gradient of it, of the style loss and of smoothness."""
-        leaf = image.detach().requires_grad_()
-        padded = self.network.mirrored(leaf)
-        gradient, content = torch.zeros_like(padded), image.new_zeros(())
+        gradient, content = torch.zeros_like(image), image.new_zeros(())
         guides = self._guides(image, [target.mask for target in self.targets])
-        for tile in self.tiling.tiles(*padded.shape[-2:]):
-            window = padded[..., *tile.seen].detach().clone().requires_grad_()
+        for window in self._windows(image.detach()):
+            window.pixels.requires_grad_()
             terms = []
-            for part in self._parts(window, tile, image):
+            for part in self._parts(window, image):
                 if part.layer in self.options.content_layers:
                     kept = self.content[part.layer][..., *part.place]
                     terms.append(self._content_weight(part.layer) * content_loss(part.features, kept))
@@ -97,16 +109,11 @@ class TiledObjective(StyleObjective):
                 for slope, guide in zip(slopes.get(part.layer, ()), guides, strict=False):
                     terms.append((slope * _share(part, guide[part.layer])).sum())
             if terms:
-                (own,) = torch.autograd.grad(torch.stack(terms).sum(), window)
-                gradient[..., *tile.seen].add_(own)
-                del own
-            del terms, window
-            self.settle()
-        whole = torch.autograd.grad(padded, leaf, gradient)[0]
-        del padded, gradient
+                (own,) = torch.autograd.grad(torch.stack(terms).sum(), window.pixels)
+                window.add(own, gradient)
         if self._smoothness_weight:
-            whole.add_(total_variation_gradient(image), alpha=self._smoothness_weight)
-        return content, whole
+            gradient.add_(total_variation_gradient(image), alpha=self._smoothness_weight)
+        return content, gradient
 
     @torch.enable_grad()
     def _further(self, image: Tensor, gradient: Tensor) -> dict[str, Tensor]:
@@ -144,16 +151,23 @@ class TiledObjective(StyleObjective):
         return sums
 
     def _all_parts(self, image: Tensor) -> Iterator[_Part]:
-        padded = self.network.mirrored(image)
-        for tile in self.tiling.tiles(*padded.shape[-2:]):
-            yield from self._parts(padded[..., *tile.seen], tile, image)
+        for window in self._windows(image):
+            yield from self._parts(window, image)
+
+    def _windows(self, image: Tensor) -> Iterator[_Window]:
+        """What tiles see, cut from the picture itself: with its margin it would lie in memory twice."""
+        rows, columns = (each.to(image.device) for each in self.network.places(*image.shape[-2:]))
+        for tile in self.tiling.tiles(len(rows), len(columns)):
+            seen = rows[tile.seen[0]], columns[tile.seen[1]]
+            yield _Window(tile, *seen, image.index_select(-2, seen[0]).index_select(-1, seen[1]))
             self.settle()
 
-    def _parts(self, window: Tensor, tile: Tile, image: Tensor) -> Iterator[_Part]:
+    def _parts(self, window: _Window, image: Tensor) -> Iterator[_Part]:
         """What the layers say of a tile, but for those that have nothing of the picture itself there."""
         height, width = image.shape[-2:]
-        for layer, features in self.network.windowed(window):
-            rows, columns = self._own(layer, tile.rows, height), self._own(layer, tile.columns, width)
+        for layer, features in self.network.windowed(window.pixels):
+            rows = self._own(layer, window.tile.rows, height)
+            columns = self._own(layer, window.tile.columns, width)
             if rows and columns:
                 yield _Part(layer, crop(features, rows[0], columns[0]), (rows[1], columns[1]))
 
