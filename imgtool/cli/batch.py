@@ -263,20 +263,20 @@ def _files_of(job: Job, choice: OutputChoice) -> Iterator[Path]:
 def _refuse_collisions(jobs: Sequence[Job], choice: OutputChoice) -> None:
     """Refuse two results for one output, and outputs that are inputs."""
     inputs = [job.source.path for job in jobs if not job.source.is_stream]
-    read = {_identity(path) for path in (*inputs, *map(Path, choice.also_read))}
+    read = {identity(path) for path in (*inputs, *map(Path, choice.also_read))}
     taken: dict[object, Job] = {}
     for job in jobs:
         for path in _files_of(job, choice):
-            identity = _identity(path)
-            if identity in taken:
-                raise click.UsageError(_both(taken[identity], job, path))
-            if identity in read:
+            one = identity(path)
+            if one in taken:
+                raise click.UsageError(_both(taken[one], job, path))
+            if one in read:
                 raise click.UsageError(f"{printable(path)} would replace an input; choose another output.")
-            taken[identity] = job
+            taken[one] = job
 
 
-def _identity(path: Path) -> object:
-    """Something that all names of one file share."""
+def identity(path: Path) -> object:
+    """Something that all names of one file share, whether it is there or not."""
     try:
         status = path.stat()
     except OSError:

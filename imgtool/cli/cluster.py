@@ -40,7 +40,7 @@ class Cluster:
     @property
     def widest(self) -> int:
         """Processors of the largest machine."""
-        return int(max(1, *(node.get("CPU", 0) for node in self._nodes)))
+        return int(max((1, *(node.get("CPU", 0) for node in self._nodes))))
 
     def share(self, value: Any) -> Any:
         """Something that many tasks take as an argument, sent once."""

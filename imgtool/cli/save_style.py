@@ -50,11 +50,11 @@ def save_style_command(pictures: tuple[str, ...], **values: Any) -> int:
     choice = params.output_choice(values, also_read=given)
     jobs, skipped = batch.plan(pictures, choice, command="save-style", formats=FORMATS)
     processor.wait_briefly()
+    from imgtool.cli.elsewhere import spread
     from imgtool.cli.save_style_work import SaveStyleWork
 
-    return batch.run(
-        jobs, lambda: SaveStyleWork(options, values), skipped=skipped, fail_fast=choice.fail_fast
-    )
+    work = spread(partial(SaveStyleWork, options, values), jobs, values, choice.also_read)
+    return batch.run(jobs, work, skipped=skipped, fail_fast=choice.fail_fast)
 
 
 def options_of(values: dict[str, Any]) -> StyleFileOptions:

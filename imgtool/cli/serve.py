@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -82,7 +83,7 @@ def serve_command(**values: Any) -> None:
     except ModuleNotFoundError as error:
         raise ImgtoolError(f"the page needs {error.name}", hint="pip install 'imgtool[web]'") from error
     from imgtool.cli.main import cli
-    from imgtool.cli.serve_forms import forms, suffixes
+    from imgtool.cli.serve_forms import forms, settings_of, suffixes
 
     token = secrets.token_urlsafe(16)
     app = make_app(
@@ -90,7 +91,7 @@ def serve_command(**values: Any) -> None:
         token=token,
         hosts=_names(values["host"], values["allow_host"]),
         suffixes=suffixes(),
-        environment=_environment(),
+        environment=_environment(settings_of(cli.commands)),
         limits=Limits(
             upload_bytes=values["max_upload"] * 1_000_000,
             waiting=values["queue"],
@@ -123,11 +124,12 @@ def _address(host: str, port: int, token: str) -> str:
     return f"http://{name}:{port}/{token}/"
 
 
-def _environment() -> dict[str, str]:
-    """Of the commands: what is on the page holds, whatever settings there are for the command line."""
+def _environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Of the commands: what is on the page holds, whatever settings there are for the command line but for ours."""
     ours = f"{settings.PREFIX}_"
     kept = {f"{ours}{name}" for name in KEPT}
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(ours) or name in kept
     }
-    return {**inherited, f"{ours}CONFIG_DIR": os.devnull}
+    settings_given = {f"{ours}{name}": value for name, value in given.items()}
+    return {**inherited, **settings_given, f"{ours}CONFIG_DIR": os.devnull}

@@ -22,6 +22,7 @@ SERVERS = (
     "preview",
     "save_masks",
     "video",
+    "mask_weights",  # goes with --content-mask auto, a word where a page has pictures
 )
 NO_PICTURES = ("weights",)  # options that name files of another kind
 PREVIEW_STEPS = 5  # between two pictures on the way
@@ -49,6 +50,15 @@ def forms(commands: Mapping[str, click.Command], machine: tuple[str, ...]) -> li
     ]
 
 
+def settings_of(commands: Mapping[str, click.Command]) -> dict[str, str]:
+    """What commands get as settings: where it makes no sense it is passed over, as typed options are not."""
+    return {
+        f"{name.upper().replace('-', '_')}_SAVE_EVERY": str(PREVIEW_STEPS)
+        for name, command in commands.items()
+        if _has(command, "save_every") and _has(command, "pictures")
+    }
+
+
 def _has(command: click.Command, name: str) -> bool:
     return any(param.name == name for param in command.params)
 
@@ -56,8 +66,6 @@ def _has(command: click.Command, name: str) -> bool:
 def _always(command: click.Command) -> Iterator[str]:
     if _has(command, "sidecar"):
         yield "--sidecar"
-    if _has(command, "save_every"):
-        yield f"--save-every={PREVIEW_STEPS}"
 
 
 def _fields(command: click.Command) -> list[Field]:

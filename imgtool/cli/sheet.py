@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from imgtool.cli import params
-from imgtool.cli.batch import FORMATS
+from imgtool.cli.batch import FORMATS, identity
 from imgtool.cli.rehearsal import answer
 from imgtool.cli.sources import Source, find_sources, is_file
 from imgtool.files import check_writable, printable
@@ -106,7 +106,7 @@ def _require_place(output: Path, sources: Sequence[Source], *, force: bool) -> N
         raise click.UsageError(f"{shown} has no suffix of a picture; use one of .{' .'.join(FORMATS)}.")
     if any(source.is_stream for source in sources):
         raise click.UsageError("a sheet takes files, not stdin.")
-    if is_file(output) and any(source.path.samefile(output) for source in sources):
+    if identity(output) in {identity(source.path) for source in sources}:
         raise click.UsageError(f"{shown} would replace an input; choose another output.")
     if is_file(output) and not force:
         raise click.UsageError(f"{shown} exists. Use --force to replace it.")

@@ -65,7 +65,7 @@ def fitting(
 
     tries = leaner(options, size)
     require_memory(device.torch, min(map(needed, tries)), hint=hint)
-    fit = [one for one in tries if has_memory(device.torch, needed(one))]
+    fit = [one for one in tries if has_memory(device.torch, needed(one))] or tries[-1:]
     if options.tile is None and device.torch.type == "cpu" and not _is_modest(needed(tries[0])):
         kept = [one for one in fit if one.history == options.history or not keep_history]
         fit = [one for one in kept if needed(one) + LOADED <= MODEST] or kept[-1:] or fit[-1:]

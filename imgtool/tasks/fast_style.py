@@ -41,8 +41,10 @@ class Painter:
             if name not in self.styles:
                 raise OptionError("blend", f"no style {name!r}; choose from {', '.join(self.styles)}")
         blend = blend or {self.styles[0]: 1.0}
-        weights = torch.tensor([float(blend.get(name, 0.0)) for name in self.styles])
-        return (weights / weights.sum()).to(self.network.first.weight.device)
+        most = max(blend.values())  # of sums, huge weights have none
+        total = sum(weight / most for weight in blend.values())
+        shares = [blend.get(name, 0.0) / most / total for name in self.styles]
+        return torch.tensor(shares, dtype=torch.float32, device=self.network.first.weight.device)
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,12 @@ def test_stylize_with_styles_and_masks(both, photos, quick):
     assert sorted(made) == ["o-sheet.png", "o-step0001.png", "o.png"]
 
 
+def test_save_style(both, quick):
+    layers = ("--style-layers", "conv1_1,conv2_1", *quick[: quick.index("--size")], "--size", "32")
+    result, made = both("save-style", "photos", "-o", "out", *layers)
+    assert result.code == 0 and sorted(made) == ["a.imgstyle", "b.imgstyle"]
+
+
 def test_captcha_read(both, photos):
     result, _ = both("captcha-read", "photos/a.png", "photos/b.jpg", *QUICK)
     assert result.code == 0 and result.stdout.count(b"\n") == 2
@@ -302,7 +308,7 @@ def test_a_run_on_a_real_cluster(imgtool, photos, narrow):
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("command", ["edges", "segment", "paint", "optimise", "captcha-read"])
+@pytest.mark.parametrize("command", ["edges", "segment", "paint", "optimise", "save-style", "captcha-read"])
 def test_same_bytes_on_a_real_cluster(both, photos, narrow, quick, command):
     (photos / "photos/c.png").write_bytes(b"no picture")
     words = {
@@ -310,6 +316,7 @@ def test_same_bytes_on_a_real_cluster(both, photos, narrow, quick, command):
         "segment": ("segment", "--kind", "all", "--weights", narrow / "segment.safetensors", *QUICK),
         "paint": ("stylize", "--weights", narrow / "paint.safetensors", *QUICK),
         "optimise": ("stylize", "--style", photos / "painting.png", *quick),
+        "save-style": ("save-style", "--style-layers", "conv1_1", *quick[: quick.index("--size")]),
         "captcha-read": ("captcha-read", *QUICK),
     }[command]
     place = () if command == "captcha-read" else ("-o", "out")

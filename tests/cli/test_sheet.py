@@ -40,6 +40,13 @@ def test_made_again(imgtool, rerun, many):
     rerun("sheet.png")
 
 
+def test_a_link_to_nowhere_beside_what_is_replaced(imgtool, many):
+    Path("photos/gone.png").symlink_to("nowhere.png")
+    assert imgtool("sheet", "photos/0.png").code == 0
+    result = imgtool("sheet", "photos", "--force")
+    assert result.code == 1 and "gone.png" in result.stderr and "Traceback" not in result.stderr
+
+
 def test_titles():
     paths = [Path("photos/a.jpg"), Path("lines/a.png"), Path("b.jpg"), Path("a.jpg")]
     assert titles_of(paths) == ["photos/a", "lines/a", "b", "a"]

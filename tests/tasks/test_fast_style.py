@@ -38,6 +38,11 @@ def painted(painter, pixels, mix, strip_pixels):
     return dict(passes.painted())
 
 
+@pytest.mark.parametrize("weight", [1e-50, 1.0, 1e300])
+def test_shares_are_told_by_ratios(painter, weight):
+    assert painter.mix({"a": weight, "b": 3 * weight}).tolist() == [0.25, 0.75]
+
+
 @pytest.mark.parametrize("size", [(64, 40), (61, 47), (101, 30), (9, 200)])
 @pytest.mark.parametrize("rows", [1, 3, 8])
 def test_strips_are_the_whole(painter, size, rows):

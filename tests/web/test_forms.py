@@ -38,6 +38,7 @@ def test_every_option_is_a_field_or_hidden_for_a_reason(name):
                 "save_masks",
                 "video",
                 "weights",
+                "mask_weights",
             }
             assert param.name in hidden | {*params.OUTPUT, *params.TALK}
 

@@ -172,6 +172,27 @@ def test_formats(visit, coffee, format, shown):
         assert page.run("document.querySelector('#after').src").endswith("/given")
 
 
+def test_one_pass(visit, coffee):
+    page = visit()
+    page.click("#commands button[value=stylize]")
+    page.run("document.querySelector('#field-weights').value = 'palette'")
+    begin(page, coffee, "stylize")
+    page.until(DONE)
+    assert page.text("#results").split() == ["coffee.png", "Save", "Recipe"]
+    assert "--weights=palette" in page.text("#typed")
+
+
+@pytest.mark.weights
+def test_a_sheet_of_strengths(visit, coffee):
+    page = visit()
+    page.choose("#field-style", EXAMPLES / "night.jpg")
+    for name, value in (("kind", "strengths"), ("size", "64"), ("steps", "2")):
+        page.run(f"document.querySelector('#field-{name}').value = '{value}'")
+    begin(page, coffee, "stylize")
+    page.until(DONE, 600)
+    assert page.text("#results").split()[0] == "coffee.png"
+
+
 @pytest.mark.weights
 def test_the_picture_grows(visit, coffee):
     page = visit()

@@ -49,12 +49,14 @@ async function choose(file, place) {
   place.image.hidden = false;
   place.image.onerror = () => { place.image.hidden = true; };
   place.text.textContent = file.name;
-  place.upload = ask(`pictures?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file }).then((saved) => saved.id);
+  const upload = ask(`pictures?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file }).then((saved) => saved.id);
+  place.upload = upload;
   place.taken();
   ready();
   try {
-    await place.upload;
+    await upload;
   } catch (error) {
+    if (place.upload !== upload) return; // another picture was chosen meanwhile
     place.upload = null;
     show($("refusal"), error.message);
     ready();
@@ -204,13 +206,15 @@ let polling = false;
 async function poll() {
   if (polling) return;
   polling = true;
-  try {
-    for (let left = unfinished(); left.length; left = unfinished()) {
+  for (let left = unfinished(); left.length; left = unfinished()) {
+    let wait = POLL_MS;
+    try {
       await Promise.all(left.map(refresh));
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    } catch (error) {
+      show($("error"), error.message);
+      wait *= 10;
     }
-  } catch (error) {
-    show($("error"), error.message);
+    await new Promise((resolve) => setTimeout(resolve, wait));
   }
   polling = false;
 }
