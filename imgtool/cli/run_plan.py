@@ -17,7 +17,7 @@ from imgtool.cli import params
 from imgtool.cli.rehearsal import Rehearsed, rehearse
 from imgtool.cli.run_steps import GIVEN, Pipeline, Step
 from imgtool.cli.sources import Source, contents_of, is_file
-from imgtool.errors import ImgtoolError
+from imgtool.errors import ImgtoolError, OutputError
 from imgtool.files import check_writable, printable, sha256_file
 
 JOURNAL = "run.jsonl"
@@ -53,8 +53,15 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / JOURNAL
         self.keys: dict[str, str] = {}
-        if is_file(self.path):
-            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if self.path.exists():
+            try:
+                text = self.path.read_text(encoding="utf-8", errors="replace")
+            except OSError as error:
+                reason = error.strerror or error
+                raise OutputError(
+                    f"{printable(self.path)} of an earlier run cannot be read: {reason}"
+                ) from error
+            for line in text.splitlines():
                 self._take(line)
 
     def key(self, output: Path) -> str | None:

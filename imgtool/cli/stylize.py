@@ -92,7 +92,7 @@ knob = partial(params.knob, StylizeOptions())
     type=click.Choice(strengths.KINDS),
     default=strengths.KINDS[0],
     show_default=True,
-    help="A picture of all styles together; or, small and within a minute, a sheet of each style at four strengths.",
+    help="A picture of all styles together; or, small, in half a minute a style, a sheet of each at four strengths.",
 )
 @knob("--size", type=Size(), help="Longest side of the result in pixels, or full.", also="; full in one pass")
 @knob(
@@ -156,7 +156,7 @@ knob = partial(params.knob, StylizeOptions())
     "--tile",
     type=int,
     help="Side in pixels of the parts that large pictures are worked on in: less memory, the same but for rounding.",
-    also=", or 1024 or 512 where the whole takes more than 3 GB and a quarter of the free memory",
+    also=", or 1024, 512 or 384 where the whole takes more than 3 GB and a quarter of the free memory",
 )
 @click.option(
     "--recipe",

@@ -337,6 +337,11 @@ def test_half_a_line_in_the_journal(run, folder, fake):
     assert last(run()) == "1 done, 4 skipped, 0 failed"
 
 
+def test_a_journal_that_is_none(run, folder):
+    (folder / "steps/run.jsonl").mkdir(parents=True)
+    assert "run.jsonl of an earlier run cannot be read" in run().error
+
+
 def test_two_runs_in_one_folder(run, folder, fake):
     (folder / "steps").mkdir()
     with FileLock(folder / "steps" / run_work.LOCK):
