@@ -296,13 +296,22 @@ def _both(first: Job, second: Job, output: Path) -> str:
     return f"{what} be written to {printable(output)}. Use --name '{cure}'."
 
 
+def require_stream(*, alone: bool) -> None:
+    """Refuse stdout where no picture belongs, or not alone.
+
+    Raises:
+        click.UsageError: see there.
+    """
+    if sys.stdout.isatty():
+        raise click.UsageError("a picture is not written to a terminal; use -o FILE or pipe it on.")
+    if console.json or not alone:
+        raise click.UsageError("-o - leaves no room for --json or for files beside it; use -o FILE.")
+
+
 def _require_free(job: Job, choice: OutputChoice) -> None:
     """Refuse stdout where no picture belongs, and files that are there already."""
     if job.to_stream:
-        if sys.stdout.isatty():
-            raise click.UsageError("a picture is not written to a terminal; use -o FILE or pipe it on.")
-        if console.json or choice.beside or choice.beside_kind:
-            raise click.UsageError("-o - leaves no room for --json or for files beside it; use -o FILE.")
+        require_stream(alone=not (choice.beside or choice.beside_kind))
         return
     if choice.force or choice.skip_existing:  # an unfinished job's further files are its own
         return

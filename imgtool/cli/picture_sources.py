@@ -26,6 +26,9 @@ def pictures_told(path: Path, size: int, fit: str, *, classes: bool = False) -> 
         )
     for left_out in found.left_out[:TOLD]:
         console.warn(left_out)
+    for left_out in found.left_out[TOLD:]:
+        console.detail(left_out)
     if found.left_out:
-        console.warn(f"{len(found.left_out)} pictures are left out")
+        names = "" if len(found.left_out) <= TOLD else "; -v names them all"
+        console.warn(f"{len(found.left_out)} pictures are left out{names}")
     return found

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from imgtool.cli import params, value_types
-from imgtool.cli.batch import FORMATS
+from imgtool.cli.batch import FORMATS, require_stream
 from imgtool.cli.sources import STREAM
 from imgtool.errors import OptionError, OutputError
 from imgtool.files import check_writable, printable
@@ -139,7 +139,9 @@ def _require_possible(
         raise OptionError("nearest", "does not go with --interpolate")
     if options.seeds and (values["count"] is not None or values["start"] is not None):
         raise OptionError("seeds", "tells which samples, and --count and --start do too")
-    if str(output) != STREAM:
+    if str(output) == STREAM:
+        require_stream(alone=True)
+    else:
         if single and output.exists() and not force:
             raise OutputError(f"{printable(output)} exists", hint="--force replaces it")
         check_writable(output if single else output / "000000.png")

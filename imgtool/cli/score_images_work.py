@@ -45,7 +45,8 @@ def score(real: Path, fake: Path, *, output: Path | None, values: Mapping[str, A
             f"{count} pictures are fewer than {dimensions} features: much of the distance comes from that"
         )
     scores = _scores(*features, seed=values["seed"])
-    told = {"space": space.name, "real": len(features[0]), "fake": len(features[1]), **scores}
+    seen = {"size": values["size"], "fit": values["fit"]}
+    told = {"space": space.name, **seen, "real": len(features[0]), "fake": len(features[1]), **scores}
     nearest = "other real pictures" if values["train"] else "two halves of the real pictures"
     if console.json:
         console.record({"summary": told})
@@ -75,7 +76,7 @@ def _words(told: Mapping[str, Any], nearest: str) -> str:
     low, high = told["interval"]
     around = ", ".join(f"{name} {told[name]:.3f}" for name in ("precision", "recall", "coverage"))
     return (
-        f"{told['space']}: distance {told['distance']:.2f} ({low:.2f} to {high:.2f}), "
+        f"{told['space']} at {told['size']} px: distance {told['distance']:.2f} ({low:.2f} to {high:.2f}), "
         f"{nearest} {told['floor']:.2f}; {around}"
     )
 

@@ -126,4 +126,5 @@ TRAINING = Training(
     prepare=prepare,
     use=("captcha-read", "IMAGE", "--weights"),
     lasting=lasting,
+    smaller="",
 )

@@ -56,4 +56,5 @@ TRAINING = Training(
     options=TrainFeaturesOptions,
     prepare=prepare,
     use=("score", "images", "REAL", "FAKE", "--features"),
+    smaller="--size",
 )

@@ -39,6 +39,7 @@ objective = params.together(
     knob("--loss", type=click.Choice(GAN_LOSSES), help="What both minimise."),
     knob("--r1", type=float, help="Weight of the penalty on the discriminator's slope at real pictures."),
     knob("--gradient-penalty", type=float, help="Weight of the penalty of wgan-gp."),
+    knob("--gradient-penalty-every", type=int, help="Steps between two of these."),
     knob("--penalty-every", type=int, help="Steps between two penalties of --r1."),
     knob(
         "--augment", type=value_types.Names(GAN_AUGMENTS), help="What the discriminator sees of few pictures."

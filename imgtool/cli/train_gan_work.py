@@ -94,21 +94,23 @@ def _judged(
     if len(pictures.pixels) < FEWEST:
         console.say("Too few pictures for scores.")
         return pictures, None
+    # Also where weights for scores are not there yet: whether they come must not change what is trained on.
+    train, held = (pictures, None) if count < LEAST else held_out(pictures, count, seed=options.seed)
     try:
         space = space_of(weights_told(options.features), device)
     except WeightsError as error:
         if options.features != TrainGanOptions.features:  # which somebody asked for
             raise
         console.warn(f"there are no scores: {error.message}")
-        return pictures, None
-    if count < LEAST:
+        return train, None
+    if held is None:
         console.say(
             "Too few to hold some out: scores compare with the pictures trained on, and praise copies."
         )
-        return pictures, GanJudge(pictures.pixels, None, pictures.labels, space, classes=shape.classes)
-    train, held = held_out(pictures, count, seed=options.seed)
+        return train, GanJudge(pictures.pixels, None, pictures.labels, space, classes=shape.classes)
     judge = GanJudge(held.pixels, train.pixels, held.labels, space, classes=shape.classes)
-    console.say(f"{count} held out; in {space.name} real pictures are {judge.floor:.2f} apart")
+    apart = f"in {space.name} at {options.size} px real pictures are {judge.floor:.2f} apart"
+    console.say(f"{count} held out; {apart}")
     return train, judge
 
 
@@ -120,4 +122,5 @@ TRAINING = Training(
     use=("sample-gan",),
     watch=lambda options: CollapseWatch(options.loss),
     ranks=True,
+    smaller="--width",
 )

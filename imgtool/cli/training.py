@@ -62,6 +62,7 @@ class Training:
         remark: what else is worth a word at the end, of the run; "" for nothing.
         watch: makes what looks for signs of trouble, of the options.
         ranks: whether several processes can train together.
+        smaller: the option that needs less memory when it is smaller, besides --batch.
     """
 
     command: str
@@ -72,6 +73,7 @@ class Training:
     remark: Callable[[RunFolder], str] = lambda run: ""
     watch: Callable[[Any], Watch] = lambda options: lambda told: ""
     ranks: bool = False
+    smaller: str = "--crop"
 
 
 def start(
@@ -100,7 +102,7 @@ def start(
         if ranks.first:
             RunFolder.require_new(path)
         # What is wrong with data or weights leaves no folder behind.
-        work = training.prepare(data, options, device, {})
+        work = _prepared(training, data, options, device, {})
         about = {
             "command": training.command,
             "imgtool": __version__,
@@ -123,7 +125,8 @@ def go_on(training: Training, path: Path, anew: Mapping[str, Any], *, alone: boo
         raise DataError(f"{printable(path)} is a run of {found}, expected {training.command}")
     try:
         stored = with_tuples(run.options["options"])
-        options = training.options(**stored | {name: anew[name] for name in LATER if name in anew})
+        later = {name: anew.get(name) for name in LATER} if anew.keys() & set(LATER) else {}
+        options = training.options(**stored | later)
         data = {name: Path(each) for name, each in run.options["data"].items()}
         machine = {**run.options["machine"], **{name: anew[name] for name in MACHINE if name in anew}}
     except (TypeError, LookupError, AttributeError) as error:
@@ -131,7 +134,7 @@ def go_on(training: Training, path: Path, anew: Mapping[str, Any], *, alone: boo
     remembered = run.options if (path / LAST).exists() else {}
     with _joined(training, options, machine) as (device, ranks):
         run = run if ranks.first else FollowedRun(path, run.options)
-        work = training.prepare(data, options, device, remembered)
+        work = _prepared(training, data, options, device, remembered)
         before = remembered.get("ranks", 1) if remembered else ranks.count
         if before != ranks.count:
             console.warn(f"the run had {before} processes, now {ranks.count}: alike, not the same")
@@ -140,6 +143,19 @@ def go_on(training: Training, path: Path, anew: Mapping[str, Any], *, alone: boo
             run.options |= now
             run.save_options()
         return _train(training, run, options, machine, work, ranks, alone)
+
+
+def _prepared(
+    training: Training, data: Mapping[str, Path], options: Any, device: Device, remembered: Mapping[str, Any]
+) -> Work:
+    with memory_told("out of memory before the first step", hint=_smaller(training, options)):
+        return training.prepare(data, options, device, remembered)
+
+
+def _smaller(training: Training, options: Any) -> str:
+    """The options that help where memory does not suffice."""
+    other = f" or a smaller {training.smaller}" if training.smaller else ""
+    return f"--batch {max(1, options.batch // 2)}{other}, in a new run"
 
 
 def require_same(about: Mapping[str, Any], remembered: Mapping[str, Any]) -> None:
@@ -200,7 +216,7 @@ def _train(
     ranks: Ranks,
     alone: bool,
 ) -> int:
-    smaller = f"--batch {max(1, options.batch // 2)} or a smaller --crop, in a new run"
+    smaller = _smaller(training, options)
     with run.locked(), memory_told("out of memory; the last checkpoint is kept", hint=smaller):
         result = _fitted(training, run, options, machine, work, ranks)
         ranks.wait()  # who left before the others have heard all would look like a failure to them

@@ -40,7 +40,7 @@ def _numbers(images: Tensor, random: torch.Generator, count: int = 1) -> list[Te
 
 def _color(images: Tensor, random: torch.Generator) -> Tensor:
     light, saturation, contrast = _numbers(images, random, 3)
-    images = images + (light - 0.5)
+    images = images + (light - 0.5) / 2  # the paper's pictures go from -1 to 1
     gray = images.mean(dim=1, keepdim=True)
     images = gray + (images - gray) * (saturation * 2)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
@@ -54,7 +54,7 @@ def _shift(images: Tensor, random: torch.Generator) -> Tensor:
         for number, side in zip(_numbers(images, random, 2), (height, width), strict=True)
     )
     reach = max(1, int(SHIFT * max(height, width)))
-    framed = pad(images, (reach, reach, reach, reach))
+    framed = pad(images, (reach, reach, reach, reach), value=0.5)
     rows = torch.arange(height, device=images.device) + reach + y[:, None]
     columns = torch.arange(width, device=images.device) + reach + x[:, None]
     which = torch.arange(count, device=images.device)[:, None, None]

@@ -77,11 +77,17 @@ def _is_picture(place: Parts) -> bool:
     return not hidden and PurePosixPath(place[-1]).suffix[1:].lower() in READABLE if place else False
 
 
+def _is_run(folder: Path) -> bool:
+    """Whether it is what a training left: its samples are not of the set beside which it was put."""
+    return (folder / "options.json").is_file() and (folder / "log.jsonl").is_file()
+
+
 def _in_folder(folder: Path) -> Iterator[tuple[str, Parts, Read]]:
     def refuse(error: OSError) -> None:
         raise error
 
-    for parent, _, names in os.walk(folder, onerror=refuse):
+    for parent, below, names in os.walk(folder, onerror=refuse):
+        below[:] = [name for name in below if not _is_run(Path(parent, name))]
         for path in map(Path(parent).joinpath, names):
             place = path.relative_to(folder).parts
             if _is_picture(place) and path.is_file():

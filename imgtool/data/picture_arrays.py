@@ -3,6 +3,7 @@
 import gzip
 import io
 import math
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +16,7 @@ from imgtool.errors import DataError
 from imgtool.files import printable
 from imgtool.imaging.picture import Picture, Samples
 
+IDX_NAME = re.compile(r"[-.]idx[13]")  # as MNIST has it, or as some unpackers make it
 IMAGES_IDX, LABELS_IDX = 0x0803, 0x0801  # unsigned bytes in three dimensions, in one
 LABEL_NAMES = ("labels", "y", "y_train", "label")
 IMAGE_NAMES = ("images", "x", "x_train", "arr_0", "data")
@@ -27,7 +29,7 @@ Array: TypeAlias = NDArray[Any]
 def is_array_file(path: Path) -> bool:
     """Whether a file's name says that it holds arrays."""
     name = path.name.lower()
-    return path.is_file() and (name.endswith((".npy", ".npz")) or "-idx" in name)
+    return path.is_file() and (name.endswith((".npy", ".npz")) or IDX_NAME.search(name) is not None)
 
 
 def array_pictures(path: Path, *, classes: bool) -> list[Entry]:
@@ -165,7 +167,7 @@ def _member(archive: Any, name: str) -> Array:
 def _idx(path: Path, classes: bool) -> tuple[Array, Array | None]:
     """An IDX file of pictures, and the labels that lie beside it."""
     images = _read_idx(path, IMAGES_IDX)
-    beside = path.with_name(path.name.replace("images-idx3", "labels-idx1"))
+    beside = path.with_name(re.sub(r"images([-.])idx3", r"labels\1idx1", path.name))
     return images, _read_idx(beside, LABELS_IDX) if classes and beside != path and beside.is_file() else None
 
 

@@ -32,9 +32,13 @@ def frechet_distance(one: Moments, other: Moments) -> float:
     |m1 - m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^(1/2)), the last by the eigenvalues of the symmetric
     C1^(1/2) C2 C1^(1/2), which are real and not negative.
 
+    Returns:
+        At least 0; infinite if features are not finite.
     Reference:
         Dowson & Landau 1982; for pictures Heusel et al. 2017, eq. 6. https://arxiv.org/abs/1706.08500
     """
+    if not all(np.isfinite(each.covariance).all() for each in (one, other)):
+        return np.inf
     root = _root(one.covariance)
     inner = np.linalg.eigvalsh(root @ other.covariance @ root)
     cross = np.sqrt(np.clip(inner, 0, None)).sum()

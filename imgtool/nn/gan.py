@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, softmax
 from torch.nn.utils.parametrizations import spectral_norm
 
+from imgtool.options.gan import GAN_ARCHS, GAN_NORMS
+
 MOMENTUM, EPSILON = 0.1, 1e-5  # of switchable normalisation, as of torch's others
 START = 4  # pixels of a side at which a generator begins, and a discriminator ends
 
@@ -67,6 +69,9 @@ class GanShape:
                 raise ValueError("a size is no number from 0 to 8192")
             if shape.size < 2 * START or shape.size & (shape.size - 1) or 0 in whole[1:3] + whole[4:]:
                 raise ValueError(f"size {shape.size} is no power of two, or a width is 0")
+            known = shape.arch in GAN_ARCHS and {shape.norm, shape.critic_norm} <= {*GAN_NORMS}
+            if shape.channels not in (1, 3) or not known:
+                raise ValueError("channels, an architecture or a normalisation that do not exist")
         except TypeError as error:
             raise ValueError(str(error)) from error
         return shape

@@ -34,7 +34,8 @@ class TrainGanOptions:
     loss: str = "nonsaturating"  # of GAN_LOSSES
     r1: float = 0.0  # weight of the penalty on the discriminator's slope at real pictures
     gradient_penalty: float = 10.0  # of wgan-gp
-    penalty_every: int = 16  # steps; its weight grows with it; wgan-gp takes each step
+    penalty_every: int = 16  # steps from one of r1 to the next; its weight grows with it
+    gradient_penalty_every: int = 1  # likewise of wgan-gp
     augment: tuple[str, ...] = ()  # of GAN_AUGMENTS: what the discriminator sees of every picture
     learning_rate: float = 2e-3  # of the generator
     decay: float = 0.0  # share of the training, at its end, over which learning rates fall to a tenth
@@ -65,6 +66,7 @@ class TrainGanOptions:
         for name, high in (("width", 1024), ("max_width", 4096), ("latent", 4096), ("batch", 4096)):
             within(name, getattr(self, name), 1, high)
         within("penalty_every", self.penalty_every, 1, 10_000)
+        within("gradient_penalty_every", self.gradient_penalty_every, 1, 10_000)
         within("critic_steps", self.critic_steps, 1, 100)
         within("seed", self.seed, 0, MAX_SEED)
         for name in ("r1", "gradient_penalty", "learning_rate"):

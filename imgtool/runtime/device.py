@@ -81,12 +81,12 @@ def select_device(name: str = "auto", precision: str = "auto", *, exact: bool = 
     if precision not in ("auto", *DTYPES):
         raise OptionError("precision", f"no {precision!r}; choose from auto, {', '.join(DTYPES)}")
     available = list(available_devices())
+    kind = available[0].partition(":")[0] if name == "auto" else name
+    alike = [one for one in available if one.partition(":")[0] == kind] or [name]
+    chosen = alike[processes.local_rank() % len(alike)]  # a device for each of several processes
     if name == "auto":
-        alike = [one for one in available if one.partition(":")[0] == available[0].partition(":")[0]]
-        chosen = alike[processes.local_rank() % len(alike)]
         why = f"{chosen} is the first of {', '.join(available)}"
     else:
-        chosen = next((one for one in available if one.partition(":")[0] == name), name)
         why = f"{name} was asked for"
         if chosen not in available:
             raise DeviceError(

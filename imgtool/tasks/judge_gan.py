@@ -5,16 +5,18 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from imgtool.metrics.images import Moments, frechet_distance, neighbourhood, spread
 from imgtool.nn.gan import Generator
+from imgtool.runtime.device import step_down
 from imgtool.tasks.picture_features import FeatureSpace
 from imgtool.tasks.sample_gan import latents
 
 JUDGED = 2000  # pictures at most: enough to see progress, few enough to be looked at often
 COMPARED = 1000  # of them, for neighbours
 SEED = 1 << 40  # far from those that users take
-BATCH = 100
+BATCHES = (100, 25, 5, 1)  # samples at once, as memory allows
 
 
 class GanJudge:
@@ -59,14 +61,18 @@ class GanJudge:
 
     def features(self, generator: Generator) -> NDArray[np.float32]:
         """Of as many samples as there are real pictures."""
+
+        def run(batch: int) -> NDArray[np.float32]:
+            starts = range(0, len(self.real), batch)
+            return torch.cat([self._features_from(generator, start, batch) for start in starts]).numpy()
+
+        return step_down(run, BATCHES, say=lambda _: None, hint="a smaller --width or --size")
+
+    @torch.inference_mode()
+    def _features_from(self, generator: Generator, start: int, batch: int) -> Tensor:
         place = next(generator.parameters()).device
-        found = []
-        for start in range(0, len(self.real), BATCH):
-            indices = range(start, min(start + BATCH, len(self.real)))
-            z = latents(SEED, indices, generator.shape.latent).to(place)
-            known = torch.from_numpy(self.labels[start : start + BATCH]).to(place) if self.classes else None
-            with torch.inference_mode():
-                images = generator(z, known).float()
-            # As they would be saved: in levels.
-            found.append(self.space.of_images((images * 255).round() / 255))
-        return torch.cat(found).numpy()
+        indices = range(start, min(start + batch, len(self.real)))
+        z = latents(SEED, indices, generator.shape.latent).to(place)
+        known = torch.from_numpy(self.labels[start : start + batch]).to(place) if self.classes else None
+        images = generator(z, known).float()
+        return self.space.of_images((images * 255).round() / 255)  # as they would be saved: in levels

@@ -15,6 +15,7 @@ from imgtool.optim.adam import Adam
 from imgtool.optim.lbfgs import LBFGS, identity
 from imgtool.optim.pyramid import pyramid_precondition
 from imgtool.options.stylize import StylizeOptions
+from imgtool.runtime import processor
 from imgtool.tasks.objective_terms import MakeTerm, Term
 from imgtool.tasks.placed_styles import placed, require_pictures, require_sides
 from imgtool.tasks.style_objective import Losses, Style, StyleObjective
@@ -158,7 +159,11 @@ def _objective(
     content: Tensor, styles: Sequence[Style], options: StylizeOptions, network: VGG, terms: Sequence[Term]
 ) -> StyleObjective:
     """What is minimised at one size: the whole at once if it is no larger than what a tile sees."""
-    if options.tile is None or _tile_pixels(options, network.reach) >= content.shape[-2] * content.shape[-1]:
+    whole = (
+        options.tile is None or _tile_pixels(options, network.reach) >= content.shape[-2] * content.shape[-1]
+    )
+    processor.keep_memory(large=whole)
+    if options.tile is None or whole:
         return StyleObjective(content, styles, options, network, terms=terms)
     return TiledObjective(content, styles, options, network, tile=options.tile, terms=terms)
 
@@ -173,7 +178,7 @@ def _tile_pixels(options: StylizeOptions, reach: int) -> int:
 # a style picture, and bytes in a picture of the optimiser, which keeps two for each pair of its history.
 FEATURE_NUMBERS, STYLE_NUMBERS, PICTURE_BYTES = 680, 260, 12
 # How many such pictures there are besides while the objective is evaluated, and during a step.
-EVALUATED, STEPPED = 5.5, 8
+EVALUATED, STEPPED = 7.5, 8
 KEPT_NUMBERS = (
     8  # in the features of the content layer, which are kept also where a picture is worked on in tiles
 )

@@ -26,6 +26,7 @@ from imgtool.training.loop import Told
 from imgtool.training.schedules import late_fall
 
 SHOWN = 64  # samples of the grid that is drawn again and again
+PENALTIES = ("R1", "GP")
 BATCH_NORMS = ("batch", "switchable")  # they see other pictures of a batch: real and fake ones go apart
 
 Losses = dict[str, Tensor]  # by name; the one called "loss" is what is minimised
@@ -77,6 +78,7 @@ class GanTrainee:
         self.critic = device.placed(Discriminator(shape)).train()
         self.ranks, self.on_parts, self.parts, self.done = ranks, on_parts, 1, 0
         self.calmness = 1.0  # of the learning rates, after a NaN
+        self.penalties: dict[str, Tensor] = {}  # as they were last
         ranks.share([*self.generator.state_dict().values(), *self.critic.state_dict().values()])
         self.generator_forward = ranks.parallel(self.generator)
         self.critic_forward = ranks.parallel(self.critic)
@@ -93,30 +95,33 @@ class GanTrainee:
         self._pace(late_fall(progress, self.options.decay))
         for turn in range(self.options.critic_steps):
             told |= self._critic_step(number, turn)
+        self.penalties |= {name: told[name] for name in PENALTIES if name in told}
         told |= self._generator_step(number)
         self.ranks.share([*self.generator.buffers(), *self.critic.buffers()])
         self.average.update(self.generator, number + 1)
         self.done = number + 1
-        return told
+        return {**self.penalties, **told}
 
     def _critic_step(self, number: int, turn: int) -> Losses:
         self.critic.requires_grad_(True)
         count = number * self.options.critic_steps + turn
-        due = self.options.loss == "wgan-gp" or count % self.options.penalty_every == 0
         return self._descend(
             self.critic_optimizer,
             self.critic_forward,
-            lambda part: self._critic_losses(self.batch(count, part), due, self._random(number, turn, part)),
+            lambda part: self._critic_losses(
+                self.batch(count, part), count, self._random(number, turn, part)
+            ),
         )
 
     def _critic_losses(
-        self, batch: tuple[Tensor, Tensor | None], due: bool, random: torch.Generator
+        self, batch: tuple[Tensor, Tensor | None], count: int, random: torch.Generator
     ) -> Losses:
-        """What the discriminator minimises, as "loss", and what is told of it; scalars."""
+        """What the discriminator minimises in its step `count`, as "loss", and what is told of it; scalars."""
         options, (real, labels) = self.options, batch
+        due = options.r1 > 0 and count % options.penalty_every == 0
         with torch.no_grad(), self.device.autocast():
             plain = self._fakes(len(real), random, labels)
-        seen = changed(real, options.augment, random).requires_grad_(due and options.r1 > 0)
+        seen = changed(real, options.augment, random).requires_grad_(due)
         fake = changed(plain.float(), options.augment, random)
         real_logits, fake_logits = self._judged(seen, fake, labels)
         loss = discriminator_loss(options.loss, real_logits, fake_logits)
@@ -125,22 +130,24 @@ class GanTrainee:
             "D": loss,
             "D(x)": self._shown(real_logits),
             "D(G(z))": self._shown(fake_logits),
-            "variety": _variety(plain) / _variety(real).clamp_min(1e-6),
         }
-        if due and options.r1:
+        if len(real) > 1:
+            told["variety"] = _variety(plain) / _variety(real).clamp_min(1e-6)
+        if due:
             told["R1"] = r1_penalty(real_logits, seen)
             told["loss"] = told["loss"] + options.r1 * options.penalty_every * told["R1"]
-        if options.loss == "wgan-gp":
+        if options.loss == "wgan-gp" and count % options.gradient_penalty_every == 0:
             shares = torch.rand(len(real), 1, 1, 1, generator=random, device=random.device)
             told["GP"] = gradient_penalty(
                 lambda image: self.critic(image, labels), seen.detach(), fake, shares
             )
-            told["loss"] = told["loss"] + options.gradient_penalty * told["GP"]
+            weight = options.gradient_penalty * options.gradient_penalty_every
+            told["loss"] = told["loss"] + weight * told["GP"]
         return told
 
     def _shown(self, logits: Tensor) -> Tensor:
-        """As a probability, but of wgan-gp, where a score has no scale."""
-        return (logits if self.options.loss == "wgan-gp" else torch.sigmoid(logits)).mean()
+        """As a probability; of wgan-gp, where a score has no scale, and of lsgan, whose aims are 1 and 0, itself."""
+        return (logits if self.options.loss in ("wgan-gp", "lsgan") else torch.sigmoid(logits)).mean()
 
     def _judged(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits of both; in one pass where pictures of a batch do not see each other."""
@@ -261,7 +268,9 @@ class GanTrainee:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
         self.done, self.parts = int(state["done"]), int(state["parts"])
-        self.calmness = float(state["calmness"])
+        if self.options.batch // self.ranks.count % self.parts:  # another number of ranks has other parts
+            self.parts = 1
+        self.calmness, self.penalties = float(state["calmness"]), {}
         self.generator.load_state_dict(state["generator"])
         self.critic.load_state_dict(state["critic"])
         self.average.network.load_state_dict(state["average"])
@@ -276,10 +285,15 @@ class GanTrainee:
     def samples(self) -> Mapping[str, Picture]:
         """A grid of the same latent numbers each time, named by the steps that were done."""
         z = latents(self.options.seed, range(SHOWN), self.shape.latent).to(self.device.torch)
-        labels = (
-            torch.arange(SHOWN, device=self.device.torch) % self.shape.classes if self.shape.classes else None
-        )
-        return {f"step-{self.done:07d}": grid(levels_of(self.average.network(z, labels).float().cpu()))}
+        labels = torch.arange(SHOWN, device=self.device.torch) % max(1, self.shape.classes)
+
+        def drawn(batch: int) -> Tensor:
+            parts = zip(z.split(batch), labels.split(batch), strict=True)  # type: ignore[no-untyped-call]
+            known = ((one, other if self.shape.classes else None) for one, other in parts)
+            return torch.cat([self.average.network(*each).float().cpu() for each in known])
+
+        images = step_down(drawn, (SHOWN, 8, 1), say=lambda _: None, hint="a smaller --width or --size")
+        return {f"step-{self.done:07d}": grid(levels_of(images))}
 
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged generator in halves."""

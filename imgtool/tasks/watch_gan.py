@@ -27,12 +27,12 @@ class CollapseWatch:
         """A word about newest losses or scores; "" for nothing."""
         if "D" in told:
             self.seen += 1
-            for name in ("D", "D(x)", "D(G(z))", "variety"):
+            for name in (name for name in ("D", "D(x)", "D(G(z))", "variety") if name in told):
                 share = max(1 / self.seen, 1 / PATIENCE)
                 self.means[name] = self.means.get(name, 0.0) * (1 - share) + told[name] * share
             if self.seen < PATIENCE:
                 return ""
-            return self._sure() or self._flat("variety", self.means["variety"], "pixels vary")
+            return self._sure() or self._flat("variety", self.means.get("variety", 1.0), "pixels vary")
         return self._flat("spread", told["spread"], "features vary") if "spread" in told else ""
 
     def _sure(self) -> str:

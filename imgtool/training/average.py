@@ -7,6 +7,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+DIRECTIONS = ("._u", "._v")  # of spectral normalisation: means of them would not be of length 1
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -32,7 +34,7 @@ class MovingAverage(Generic[Network]):
         weight = 1 - min(self.decay, step / (step + 10))
         ours, theirs = self.network.state_dict(), network.state_dict()
         for name, value in ours.items():
-            if value.is_floating_point():
+            if value.is_floating_point() and not name.endswith(DIRECTIONS):
                 value.lerp_(theirs[name], weight)
             else:
                 value.copy_(theirs[name])

@@ -199,10 +199,11 @@ class _Fit:
         if saved := self.run.load_checkpoint(LAST):
             try:
                 self.trainee.load_state(saved["trainee"])
-                self.done, self.before, self.best = saved["step"], saved["seconds"], saved["best"]
-                self.scored, self.worse = saved.get("scored", self.done), saved.get("worse", 0)
-                self.calmed = saved.get("calmed", 0)
-            except (LookupError, RuntimeError, TypeError, ValueError) as error:
+                self.done, self.scored, self.worse, self.calmed = (
+                    _count(saved[name]) for name in ("step", "scored", "worse", "calmed")
+                )
+                self.before, self.best = float(saved["seconds"]), float(saved["best"])
+            except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
                 reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise DataError(f"{printable(self.run.path / LAST)} is not of this run: {reason}") from error
         self.run.forget_after(self.done)
@@ -268,11 +269,12 @@ class _Fit:
                 f"{why}{again}; the last checkpoint is from before",
                 hint="a new run with a smaller --learning-rate",
             )
-        self._restore()
-        self.told, self.looked = {}, True
-        self.ranks.wait()  # all have read it before the first writes it anew
-        self.trainee.calm(CALMER)
-        self.calmed += 1
+        with _whole():
+            self._restore()
+            self.told, self.looked = {}, True
+            self.ranks.wait()  # all have read it before the first writes it anew
+            self.trainee.calm(CALMER)
+            self.calmed += 1
         self._say(f"{why}: back to step {self.done}, and on with steps {CALMER:g} times as large")
         self._save()
 
@@ -374,3 +376,14 @@ def _whole() -> Iterator[None]:
     for number, frame in waiting:
         if callable(handler := handlers[number]):
             handler(number, frame)
+
+
+def _count(value: object) -> int:
+    """A number of steps, as a checkpoint tells it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is no number of steps")
+    return value

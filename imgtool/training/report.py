@@ -1,12 +1,14 @@
 """What a run has come to, as a page: options, curves, scores, samples."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from imgtool.imaging.report import Block, Heading, Paragraph, Pictures, Plot, Table, html_page
 from imgtool.training.run_folder import RunFolder
 
 NOT_CURVES = ("step", "seconds", "score", "rate")
+SHOWN = 40  # samples on the page
 SMOOTH = 100  # points of a curve of losses, each the mean of a stretch
 
 
@@ -28,10 +30,16 @@ def run_report(run: RunFolder) -> str:
         blocks += [Heading("Scores"), Plot(points, "step", "score")]
         rows = [[line["step"], *(line["score"].get(name) for name in names)] for line in scores]
         blocks.append(Table(["step", *names], rows))
-    if samples := run.samples():
+    if samples := _some(run.samples()):
         blocks += [Heading("Samples"), Pictures([(path.stem, path.read_bytes()) for path in samples])]
     blocks += [Heading("Options"), Table(["option", "value"], _flat(run.options))]
     return html_page(f"{run.options.get('command', 'training')}: {run.path.name}", blocks)
+
+
+def _some(samples: Sequence[Path]) -> list[Path]:
+    """At most as many as a page can hold, evenly from the first to the last."""
+    last, count = len(samples) - 1, min(SHOWN, len(samples))
+    return [samples[round(index * last / max(1, count - 1))] for index in range(count)]
 
 
 def _summary(

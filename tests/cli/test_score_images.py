@@ -43,7 +43,7 @@ def test_report_of_two_sets(imgtool, folder, alexnet):
     for name in ("real", "fake"):
         squares(folder / name, 60, 150)
     result = imgtool("score", "images", "real", "fake", "-o", "report.html", "--threads", "1")
-    assert result.code == 0 and b"alexnet-256: distance" in result.stdout
+    assert result.code == 0 and b"alexnet-256 at 64 px: distance" in result.stdout
     assert "are not comparable" in (folder / "report.html").read_text()
     assert "exists" in imgtool("score", "images", "real", "fake", "-o", "report.html").error
 

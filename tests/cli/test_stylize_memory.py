@@ -53,7 +53,7 @@ def test_large_pictures_stay_modest(free, gigabytes):
     chosen = first((3000, 4000))
     needed = memory_needed((3000, 4000), chosen, CPU.dtype, [(3000, 4000)])
     assert (needed <= 2.4e9) == (gigabytes < 100)
-    assert (chosen.tile, chosen.history) == ((512, 2) if gigabytes < 100 else (4000, 10))
+    assert (chosen.tile, chosen.history) == ((384, 2) if gigabytes < 100 else (4000, 10))
 
 
 def test_what_fits_stays_whole(free):

@@ -124,6 +124,22 @@ def test_killed_run_goes_on_to_the_same_bytes(data):
     assert sha256(data / "whole/model.safetensors") == sha256(data / "cut/model.safetensors")
 
 
+def test_a_run_among_its_data_goes_on(train, data):
+    assert train("pictures", "-o", "pictures/run", *QUICK).code == 0
+    result = train("-o", "pictures/run", "--resume", "--steps", "6")
+    assert result.code == 0 and "12 RGB pictures" in result.stderr
+
+
+def test_a_run_by_time_goes_on_by_steps(train, data):
+    result = train("pictures", "-o", "run", *QUICK[:8], *QUICK[10:], "--time", "0.2s", "--json")
+    steps = result.records[-1]["steps"]
+    assert train("-o", "run", "--resume", "--steps", steps + 5, "--json").records[-1]["steps"] == steps + 5
+    both = ("--steps", steps + 7, "--time", "1h")
+    assert train("-o", "run", "--resume", *both, "--json").records[-1]["steps"] == steps + 7
+    options = json.loads((data / "run/options.json").read_text())["options"]
+    assert (options["steps"], options["time"]) == (steps + 7, 3600)
+
+
 def test_data_that_changed(train, data):
     train("pictures", "-o", "run", *QUICK)
     (data / "pictures/odd/0.png").unlink()
@@ -205,6 +221,10 @@ def test_file_of_a_class_is_made_again_alone(train, imgtool, data):
     for name in ("some/000001.png", "some/000002.png", "more/000005.png"):
         assert imgtool("rerun", name, "-o", "again.png", "-f").code == 0
         assert (data / "again.png").read_bytes() == (data / name).read_bytes(), name
+
+
+def test_stdout_is_for_the_picture_alone(imgtool, data):
+    assert "no room for --json" in imgtool("sample-gan", "-n", "1", "-o", "-", "--json").error
 
 
 def test_picture_on_stdout(train, imgtool, data):

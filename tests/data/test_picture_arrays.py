@@ -32,14 +32,17 @@ def idx(array, kind):
     return header + array.tobytes()
 
 
+@pytest.mark.parametrize("mark", ["-", "."])
 @pytest.mark.parametrize("zipped", [False, True])
-def test_idx_with_labels_beside_it(tmp_path, zipped):
+def test_idx_with_labels_beside_it(tmp_path, zipped, mark):
     images, labels = RANDOM.integers(0, 256, (5, 28, 28), np.uint8), np.array([3, 1, 3, 7, 1], np.uint8)
     write = gzip.compress if zipped else bytes
     end = ".gz" if zipped else ""
-    (tmp_path / f"train-images-idx3-ubyte{end}").write_bytes(write(idx(images, 0x803)))
-    (tmp_path / f"train-labels-idx1-ubyte{end}").write_bytes(write(idx(labels, 0x801)))
-    found = read_picture_set(tmp_path / f"train-images-idx3-ubyte{end}", size=32, fit="pad", classes=True)
+    (tmp_path / f"train-images{mark}idx3-ubyte{end}").write_bytes(write(idx(images, 0x803)))
+    (tmp_path / f"train-labels{mark}idx1-ubyte{end}").write_bytes(write(idx(labels, 0x801)))
+    found = read_picture_set(
+        tmp_path / f"train-images{mark}idx3-ubyte{end}", size=32, fit="pad", classes=True
+    )
     np.testing.assert_array_equal(found.pixels[:, 2:30, 2:30, 0], images)
     assert found.classes == ("1", "3", "7") and found.labels.tolist() == [1, 0, 1, 2, 0]
 

@@ -82,3 +82,9 @@ def test_spread():
         2 * spread(normal(2000, 9)), rel=0.05
     )
     assert spread(np.ones((5, 2), np.float32)) == 0
+
+
+def test_features_that_are_no_numbers_are_infinitely_far():
+    broken = normal(20, 3)
+    broken[0, 0] = np.nan
+    assert frechet_distance(Moments.of(broken), Moments.of(normal(20, 3))) == np.inf

@@ -87,7 +87,8 @@ def test_resumed_is_the_same_bit_for_bit(tmp_path, cut):
     first = trainee_of(judged=False)
     for number in range(cut):
         first.step(number, number / 10)
-    run.save_checkpoint(LAST, {"step": cut, "seconds": 0.0, "best": float("-inf"), "trainee": first.state()})
+    state = {"step": cut, "scored": cut, "worse": 0, "calmed": 0, "seconds": 0.0, "best": float("-inf")}
+    run.save_checkpoint(LAST, {**state, "trainee": first.state()})
     second = trainee_of(judged=False, seed=0)
     fit(second, Limits(steps=10), run=run, on_step=lambda *_: None)
     for name, value in whole.network.state_dict().items():

@@ -11,7 +11,7 @@ from imgtool.runtime.checkpoints import save_tensors
 from imgtool.runtime.device import Device
 from imgtool.runtime.given import given_weights
 from imgtool.tasks.sample_gan import between, class_numbers, latents, load_generator, sample
-from imgtool.tasks.train_gan import GanTrainee, Part
+from imgtool.tasks.train_gan import WHOLE, GanTrainee, Part
 
 CPU = Device(torch.device("cpu"), torch.float32, "test")
 BF16 = Device(torch.device("cpu"), torch.bfloat16, "test")
@@ -137,6 +137,46 @@ def test_parts_share_a_batch():
     assert torch.equal(parts, trainee.batch(2)[0])
 
 
+def test_averaged_weights_of_spectral_normalisation_have_its_norm():
+    trainee = trainee_of(norm="spectral", learning_rate=0.05, average=0.999)
+    run(trainee, range(60))
+    for layer in trainee.average.network.modules():
+        if hasattr(layer, "parametrizations"):
+            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2) < 1.5
+
+
+def test_penalties_have_their_weights_and_are_told_between():
+    trainee = trainee_of(loss="wgan-gp", critic_norm="layer", r1=2.0, penalty_every=4, gradient_penalty=3.0)
+    for number in range(3):
+        told = trainee._critic_losses(trainee.batch(number), number, trainee._random(number, 0, WHOLE))
+        expected = told["D"] + 3 * told["GP"] + (8 * told["R1"] if number == 0 else 0)
+        torch.testing.assert_close(told["loss"], expected)
+        assert ("R1" in told) == (number == 0)
+    assert all({"R1", "GP"} <= each.keys() for each in run(trainee, range(3)))
+    lazy = trainee_of(loss="wgan-gp", critic_norm="layer", gradient_penalty_every=2)
+    assert "GP" not in lazy._critic_losses(lazy.batch(1), 1, lazy._random(1, 0, WHOLE))
+
+
+def test_a_batch_of_one_says_nothing_about_variety():
+    assert "variety" not in trainee_of(batch=1, norm="layer").step(0, 0.0)
+
+
+def test_samples_where_memory_suffices_for_few(monkeypatch):
+    trainee = trainee_of()
+    whole = next(iter(trainee.samples().values()))
+    monkeypatch.setattr("imgtool.tasks.train_gan.SHOWN", 64)
+    forward = trainee.average.network.forward
+
+    def short(z, labels=None):
+        if len(z) > 8:
+            raise RuntimeError("CUDA out of memory")
+        return forward(z, labels)
+
+    trainee.average.network.forward = short
+    again = next(iter(trainee.samples().values()))
+    assert np.abs(again.pixels.astype(int) - whole.pixels).max() <= 1
+
+
 def test_calmer_steps_are_remembered(kept):
     trainee = trainee_of()
     trainee.calm(0.5)
@@ -234,11 +274,11 @@ def test_changes_let_gradients_pass(kind):
 
 
 def test_shift_moves_by_whole_pixels():
-    images = torch.zeros(20, 1, 16, 16)
+    images = torch.full((20, 1, 16, 16), 0.5)  # what comes in from outside is grey, as in the paper
     images[:, 0, 8, 8] = 1
     moved = changed(images, ("shift",), torch.Generator().manual_seed(0))
     places = moved.flatten(1).argmax(dim=1)
-    assert (moved.flatten(1).sum(dim=1) == 1).all()
+    assert ((moved - 0.5).flatten(1).sum(dim=1) == 0.5).all()
     assert len(set(places.tolist())) > 5
     assert ((places // 16 - 8).abs() <= 2).all() and ((places % 16 - 8).abs() <= 2).all()
 

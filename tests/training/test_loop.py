@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from imgtool.errors import Diverged, OutputError
+from imgtool.errors import DataError, Diverged, OutputError
 from imgtool.imaging.picture import Picture
 from imgtool.training.loop import Limits, fit
 from imgtool.training.run_folder import BEST, LAST, MODEL, REPORT, RunFolder
@@ -131,7 +131,8 @@ def test_a_score_that_was_stopped_is_done_when_the_run_goes_on(tmp_path, listeni
 
 def test_log_forgets_steps_that_are_done_again(run):
     toy = Toy()
-    run.save_checkpoint(LAST, {"trainee": toy.state(), "step": 20, "seconds": 5.0, "best": -math.inf})
+    counts = {"step": 20, "scored": 20, "worse": 0, "calmed": 0}
+    run.save_checkpoint(LAST, {"trainee": toy.state(), "seconds": 5.0, "best": -math.inf, **counts})
     for step in (10, 20, 30):
         run.log({"step": step, "seconds": 1, "loss": 0.5})
     with (run.path / "log.jsonl").open("a") as file:
@@ -307,3 +308,14 @@ def test_last_samples_are_drawn(run):
     toy.samples = lambda: drawn.append(len(toy.seen)) or {}
     fit(toy, Limits(steps=6, sample_every=4), run=run, on_step=ignore)
     assert drawn == [4, 6]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"step": "three"}, {"step": -1}, {"seconds": None}, {"scored": 1.5}, {"trainee": 5}, {"trainee": {}}],
+)
+def test_a_state_that_is_none_is_told(run, damage):
+    fit(Toy(), Limits(steps=3), run=run, on_step=ignore)
+    run.save_checkpoint(LAST, {**run.load_checkpoint(LAST), **damage})
+    with pytest.raises(DataError, match="is not of this run"):
+        fit(Toy(), Limits(steps=6), run=run, on_step=ignore)
