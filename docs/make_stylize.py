@@ -1,15 +1,17 @@
-"""Make docs/images/stylize_options.jpg: what some options of `stylize` change.
+"""Make docs/images/stylize_options.jpg, what some options of `stylize` change, and strengths.jpg, a sheet of it.
 
 python docs/make_stylize.py
 """
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from panels import save_titled
+from panels import IMAGES, save_titled
 from PIL import Image
 
 import imgtool
+from imgtool.cli import main as command
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PHOTO, STYLE = EXAMPLES / "chelsea.jpg", EXAMPLES / "waves.jpg"
@@ -36,6 +38,12 @@ def main() -> None:
     for title, options in OPTIONS.items():
         panels.append((title, imgtool.stylize(PHOTO, STYLE, size=SIZE, **options).to_pil()))
     save_titled(panels, "stylize_options.jpg", columns=5, height=220)
+    with tempfile.TemporaryDirectory() as folder:
+        sheet = Path(folder) / "strengths.png"
+        styles = [f"--style={EXAMPLES / name}" for name in ("waves.jpg", "night.jpg")]
+        photo = str(EXAMPLES / "coffee.jpg")
+        assert command.run(["stylize", photo, *styles, "--kind=strengths", f"--output={sheet}"]) == 0
+        Image.open(sheet).convert("RGB").save(IMAGES / "strengths.jpg", quality=85)
 
 
 if __name__ == "__main__":

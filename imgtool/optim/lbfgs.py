@@ -67,16 +67,16 @@ class LBFGS:
             A new tensor of the same shape, within the box.
         """
         if self.last is not None:
-            self._remember(*self.last, point, gradient)
+            before, slope = self.last
+            self._remember(point - before, slope.neg_().add_(gradient))  # which is needed no more
+            del before, slope
         self.last = (point, gradient)
         held = ((point <= self.low) & (gradient > 0)) | ((point >= self.high) & (gradient < 0))
         # Held values stay out on both sides of the inverse Hessian; left out on one, no minimum is found.
         direction = self._descent(gradient.masked_fill(held, 0)).masked_fill_(held, 0)
         return torch.sub(point, direction, out=direction).clamp_(self.low, self.high)
 
-    def _remember(self, before: Tensor, slope: Tensor, point: Tensor, gradient: Tensor) -> None:
-        """Form the pair of the newest step, where the slope before is no more needed."""
-        step, change = point - before, slope.neg_().add_(gradient)
+    def _remember(self, step: Tensor, change: Tensor) -> None:
         curvature = _dot(step, change)
         if curvature > MIN_CURVATURE * step.norm() * change.norm():
             self.pairs.append(_Pair(step, change, curvature))

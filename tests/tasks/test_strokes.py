@@ -16,11 +16,15 @@ from imgtool.tasks.style_objective import Style
 def test_the_style_picture_has_a_size_of_its_own(monkeypatch):
     """Whatever the size of the result; at coarser scales it is smaller with it."""
     made = []
-    monkeypatch.setattr(
-        module,
-        "_objective",
-        lambda content, styles, options, *_: made.append(max(content.shape[-2:]) * options.style_scale),
-    )
+
+    class Objective:
+        def __init__(self, content, styles, options, *_):
+            made.append(max(content.shape[-2:]) * options.style_scale)
+
+        def settle(self):
+            pass
+
+    monkeypatch.setattr(module, "_objective", Objective)
     content, network = torch.rand(1, 3, 60, 80), VGG("vgg19", ("conv1_1",))
     for size in (64, 128, 256):
         options = StylizeOptions(size=size, stroke=3.0, steps=(0,))
