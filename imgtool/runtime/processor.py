@@ -2,12 +2,15 @@
 
 import os
 import sys
+from collections.abc import Mapping
 
 from imgtool.runtime import processes
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -2, -3, -4  # glibc's malloc.h
 LARGE = 32 << 20  # bytes; the most that glibc takes as M_MMAP_THRESHOLD
 SPINS = "7000"  # hed-lite at 0, 7000, 20000: 47, 31, 26 ms on two free cores; 80, 70, 270 beside two busy processes
+
+_keeps = False  # whether this process keeps memory; a program that only imports imgtool is left as it is
 
 
 def prepare(threads: int | None = None) -> int:
@@ -48,17 +51,31 @@ def wait_briefly() -> bool:
     return "torch" not in sys.modules
 
 
-def keep_memory(*, large: bool = True) -> bool:
+def keep_memory() -> bool:
     """Keep big freed blocks for the next activation instead of handing them back to the kernel each time.
 
     Worth 1.25 to 1.6 times the speed of a convolutional network on Linux; nothing happens elsewhere.
 
-    Args:
-        large: also those of 32 MB and more. They lie beside each other in memory, and what is freed between them is
-            of little use to blocks of other sizes.
     Returns:
         Whether the C library took the settings.
     """
+    global _keeps
+    _keeps = _set({M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**26})
+    return _keeps
+
+
+def keep_large(wanted: bool) -> bool:
+    """Whether `keep_memory`, where it was asked for, is about blocks of 32 MB and more too.
+
+    They lie beside each other in memory, and what is freed between them is of little use to blocks of other sizes.
+
+    Returns:
+        Whether the C library took the settings.
+    """
+    return _keeps and _set({M_MMAP_MAX: 0} if wanted else {M_MMAP_MAX: 2**16, M_MMAP_THRESHOLD: LARGE})
+
+
+def _set(settings: Mapping[int, int]) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     import ctypes
@@ -67,9 +84,6 @@ def keep_memory(*, large: bool = True) -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # another C library
         return False
-    settings = {M_MMAP_MAX: 0 if large else 2**16, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**26}
-    if not large:
-        settings[M_MMAP_THRESHOLD] = LARGE
     return all([mallopt(name, value) for name, value in settings.items()])  # noqa: C419, each is set
 
 

@@ -162,7 +162,7 @@ def _objective(
     whole = (
         options.tile is None or _tile_pixels(options, network.reach) >= content.shape[-2] * content.shape[-1]
     )
-    processor.keep_memory(large=whole)
+    processor.keep_large(whole)
     if options.tile is None or whole:
         return StyleObjective(content, styles, options, network, terms=terms)
     return TiledObjective(content, styles, options, network, tile=options.tile, terms=terms)

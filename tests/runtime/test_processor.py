@@ -73,6 +73,26 @@ def test_freed_blocks_below_one_in_use_are_given_back():
     assert int(kept) < 10 and int(given_back) > 50 and told == "True"
 
 
+def test_large_blocks_are_given_back_where_memory_is_kept():
+    script = (
+        "from pathlib import Path\n"
+        "from imgtool.runtime import processor\n"
+        "def resident():\n"
+        "    return int(Path('/proc/self/statm').read_text().split()[1]) * 4096 >> 20\n"
+        "print(processor.keep_large(False), processor.keep_memory())\n"
+        "for large in (False, True):\n"
+        "    processor.keep_large(large)\n"
+        "    blocks = [bytearray(b'x') * (40 << 20) for _ in range(3)]\n"
+        "    last = bytearray(2**20)\n"
+        "    before = resident()\n"
+        "    del blocks\n"
+        "    print(before - resident())\n"
+    )
+    alone, kept, given_back, again = child(script)
+    assert (alone, kept) == ("False", "True")
+    assert int(given_back) > 100 and int(again) < 60
+
+
 def test_another_c_library_does_no_harm(monkeypatch):
     def missing(_):
         raise OSError("libc.so.6: cannot open shared object file")
