@@ -297,10 +297,12 @@ def _both(first: Job, second: Job, output: Path) -> str:
 
 
 def require_stream(*, alone: bool) -> None:
-    """Refuse stdout where no picture belongs, or not alone.
+    """Refuse stdout where no picture belongs.
 
+    Args:
+        alone: whether the picture is all that is made: what would lie beside it has no place.
     Raises:
-        click.UsageError: see there.
+        click.UsageError: stdout is a terminal, or something else would be written besides.
     """
     if sys.stdout.isatty():
         raise click.UsageError("a picture is not written to a terminal; use -o FILE or pipe it on.")

@@ -63,24 +63,25 @@ def fitting(
     def needed(one: StylizeOptions) -> int:
         return memory_needed(size, one, device.dtype, styles)
 
+    def peak(one: StylizeOptions) -> float:
+        return needed(one) + LOADED
+
     tries = leaner(options, size)
     require_memory(device.torch, min(map(needed, tries)), hint=hint)
     fit = [one for one in tries if has_memory(device.torch, needed(one))] or tries[-1:]
-    if options.tile is None and device.torch.type == "cpu" and not _is_modest(needed(tries[0])):
+    if options.tile is None and device.torch.type == "cpu" and not _is_modest(peak(tries[0])):
         kept = [one for one in fit if one.history == options.history or not keep_history]
-        fit = [one for one in kept if needed(one) + LOADED <= MODEST] or kept[-1:] or fit[-1:]
+        fit = [one for one in kept if peak(one) <= MODEST] or kept[-1:] or fit[-1:]
     if fit[0] != tries[0]:
-        gigabytes = (
-            f"{(needed(fit[0]) + LOADED) / 1e9:.1f} GB instead of {(needed(tries[0]) + LOADED) / 1e9:.1f}"
-        )
+        gigabytes = f"{peak(fit[0]) / 1e9:.1f} GB instead of {peak(tries[0]) / 1e9:.1f}"
         console.say(f"large: with {lean(fit[0])}, for {gigabytes}; --tile says otherwise")
     return fit
 
 
-def _is_modest(needed: int) -> bool:
-    """Whether a processor's work may take so many bytes without being asked."""
+def _is_modest(peak: float) -> bool:
+    """Whether a process that works on a processor may take so many bytes without being asked."""
     available = memory_available(torch.device("cpu"))
-    return needed <= max(MODEST - LOADED, WHOLE_SHARE * (available or math.inf))
+    return peak <= max(MODEST, WHOLE_SHARE * (available or math.inf))
 
 
 def lean(options: StylizeOptions) -> str:

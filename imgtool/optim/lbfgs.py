@@ -9,7 +9,7 @@ from torch import Tensor
 
 # Cosine between step and change of gradient below which a pair says nothing about curvature.
 MIN_CURVATURE = 1e-10
-DOT_NUMBERS = 1 << 22
+DOT_NUMBERS = 1 << 22  # of a product that are in memory at a time
 
 
 class _Pair(NamedTuple):

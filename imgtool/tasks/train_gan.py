@@ -285,12 +285,16 @@ class GanTrainee:
     def samples(self) -> Mapping[str, Picture]:
         """A grid of the same latent numbers each time, named by the steps that were done."""
         z = latents(self.options.seed, range(SHOWN), self.shape.latent).to(self.device.torch)
-        labels = torch.arange(SHOWN, device=self.device.torch) % max(1, self.shape.classes)
+        labels = (
+            torch.arange(SHOWN, device=self.device.torch) % self.shape.classes if self.shape.classes else None
+        )
 
         def drawn(batch: int) -> Tensor:
-            parts = zip(z.split(batch), labels.split(batch), strict=True)  # type: ignore[no-untyped-call]
-            known = ((one, other if self.shape.classes else None) for one, other in parts)
-            return torch.cat([self.average.network(*each).float().cpu() for each in known])
+            parts = [slice(start, start + batch) for start in range(0, SHOWN, batch)]
+            network = self.average.network
+            return torch.cat(
+                [network(z[part], labels if labels is None else labels[part]).float().cpu() for part in parts]
+            )
 
         images = step_down(drawn, (SHOWN, 8, 1), say=lambda _: None, hint="a smaller --width or --size")
         return {f"step-{self.done:07d}": grid(levels_of(images))}

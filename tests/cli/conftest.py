@@ -125,3 +125,17 @@ def pictures(folder, save):
     save("photo.png", seed=1)
     save("painting.png", seed=2)
     return folder
+
+
+@pytest.fixture
+def require_run():
+    """Looks whether a folder has all that a training leaves."""
+
+    def require(folder):
+        for name in (
+            *("options.json", "log.jsonl", "report.html"),
+            *("model.safetensors", "checkpoints/last.safetensors"),
+        ):
+            assert (folder / name).is_file(), name
+
+    return require

@@ -52,19 +52,12 @@ def options(run):
     return json.loads((run / "options.json").read_text())
 
 
-def test_run_is_a_folder_that_captcha_read_takes(train, imgtool, folder):
+def test_run_is_a_folder_that_captcha_read_takes(train, imgtool, folder, require_run):
     result = train("style.toml", "-o", "run", *QUICK)
     assert result.code == 0, result.stderr
     assert "captchas of one style, drawn as they are needed, with 7AX" in result.stderr
     assert "imgtool captcha-read IMAGE --weights run" in result.stderr
-    for name in (
-        "options.json",
-        "log.jsonl",
-        "report.html",
-        "model.safetensors",
-        "checkpoints/last.safetensors",
-    ):
-        assert (folder / "run" / name).is_file(), name
+    require_run(folder / "run")
     assert [path.name for path in (folder / "run/samples").iterdir()] == ["wrong.png"]
     kept = options(folder / "run")
     assert kept["options"]["start"] == "random" and kept["styles"][0]["length"] == [2, 2]

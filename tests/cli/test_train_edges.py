@@ -34,18 +34,11 @@ def data(folder):
     return folder / "data"
 
 
-def test_run_is_a_folder_that_edges_takes(imgtool, data, pictures):
+def test_run_is_a_folder_that_edges_takes(imgtool, data, pictures, require_run):
     result = imgtool("train-edges", "data", "-o", "run", *QUICK)
     assert result.code == 0
     assert "imgtool edges PHOTO --weights run" in result.stderr
-    for name in (
-        "options.json",
-        "log.jsonl",
-        "report.html",
-        "model.safetensors",
-        "checkpoints/last.safetensors",
-    ):
-        assert (pictures / "run" / name).is_file(), name
+    require_run(pictures / "run")
     assert len(list((pictures / "run/samples").glob("*.png"))) == 2
     options = json.loads((pictures / "run/options.json").read_text())
     assert (options["options"]["batch"], options["options"]["learning_rate"]) == (2, 2e-3)

@@ -43,20 +43,13 @@ def train(imgtool, data):
     return lambda *arguments: imgtool("train-segment", *arguments)
 
 
-def test_run_is_a_folder_that_segment_takes(train, imgtool, data):
+def test_run_is_a_folder_that_segment_takes(train, imgtool, data, require_run):
     result = train("images", "masks", "-o", "run", *QUICK)
     assert result.code == 0, result.stderr
     assert "4 pairs to train on, 1 to choose by; masks hold classes 0, 255" in result.stderr
     assert "imgtool segment IMAGE --weights run" in result.stderr
     assert "None" not in (data / "run/report.html").read_text()
-    for name in (
-        "options.json",
-        "log.jsonl",
-        "report.html",
-        "model.safetensors",
-        "checkpoints/last.safetensors",
-    ):
-        assert (data / "run" / name).is_file(), name
+    require_run(data / "run")
     assert [path.name for path in (data / "run/samples").glob("*.png")] == ["worst-1.png"]
     options = json.loads((data / "run/options.json").read_text())["options"]
     assert (options["width"], options["learning_rate"], options["steps"]) == (3, 2e-3, 4)

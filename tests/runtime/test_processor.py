@@ -10,6 +10,9 @@ import torch
 
 from imgtool.runtime import processor
 
+needs_glibc = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="needs mallopt of glibc, which only Linux has"
+)
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
@@ -50,9 +53,7 @@ def test_cores_where_the_system_has_no_affinity(monkeypatch, count, expected):
     assert processor.cores() == expected
 
 
-@pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="needs mallopt of glibc, which only Linux has"
-)
+@needs_glibc
 def test_freed_blocks_below_one_in_use_are_given_back():
     """Which `keep_memory` keeps, as it is meant to."""
     script = (
@@ -73,6 +74,7 @@ def test_freed_blocks_below_one_in_use_are_given_back():
     assert int(kept) < 10 and int(given_back) > 50 and told == "True"
 
 
+@needs_glibc
 def test_large_blocks_are_given_back_where_memory_is_kept():
     script = (
         "from pathlib import Path\n"
