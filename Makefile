@@ -52,8 +52,8 @@ bench:
 docs:
 	$(PYTHON) docs/make_cli.py
 
-# The manual page, for `man imgtool` where PREFIX/bin is in the PATH.
+# The manual pages, for `man imgtool-stylize` where PREFIX/bin is in the PATH.
 PREFIX ?= $(HOME)/.local
 man:
 	mkdir -p "$(PREFIX)/share/man/man1"
-	$(PYTHON) docs/make_man.py "$(PREFIX)/share/man/man1/imgtool.1"
+	$(PYTHON) docs/make_man.py "$(PREFIX)/share/man/man1"

@@ -1,4 +1,4 @@
-"""Write the manual page from the commands themselves: `make man PREFIX=~/.local`."""
+"""Write the manual pages, one a command, from the commands themselves: `make man PREFIX=~/.local`."""
 
 import inspect
 import re
@@ -12,34 +12,43 @@ from make_cli import metavar, walk
 from imgtool import __version__
 from imgtool.cli.main import cli
 
-ENDS = """0 done
-1 some input failed
-2 wrong usage or option value
-3 weights unavailable or corrupt
-4 device missing or out of memory
-130, 143 interrupted, terminated"""
+ENDS = """0  done
+1  some input failed
+2  wrong usage or option value
+3  weights unavailable or corrupt
+4  device missing or out of memory
+130, 143  interrupted, terminated"""
 
 
-def render() -> str:
-    """The page in the language of man."""
-    (_, group), *commands = walk(cli, "imgtool")
-    lines = [f'.TH IMGTOOL 1 "" "imgtool {__version__}" "User Commands"']
-    lines += [".SH NAME", text(f"imgtool - {(group.help or '').rstrip('.').lower()}")]
-    lines += [".SH SYNOPSIS", r"\fBimgtool\fR \fICOMMAND\fR [\fIOPTIONS\fR] \fIPICTURE\fR...", ".SH COMMANDS"]
-    for name, command in commands:
-        lines += section(name, command)
-    lines += [".SH EXIT STATUS"]
-    for line in ENDS.splitlines():
-        code, _, meaning = line.replace(", ", ",").partition(" ")
-        lines += [".TP", rf"\fB{text(code)}\fR", text(meaning)]
-    return "\n".join(lines) + "\n"
+def pages() -> Iterator[tuple[str, str]]:
+    """The name of each page, as `man` takes it, and its text in the language of man."""
+    for name, command in walk(cli, "imgtool"):
+        page = name.replace(" ", "-")
+        lines = [f'.TH {text(page.upper())} 1 "" "imgtool {__version__}" "User Commands"']
+        short = command.get_short_help_str(200).rstrip(".")
+        lines += [".SH NAME", text(f"{page} - {short[0].lower()}{short[1:]}"), *section(name, command)]
+        lines += [".SH EXIT STATUS"]
+        for line in ENDS.splitlines():
+            codes, _, meaning = line.partition("  ")
+            lines += [".TP", rf"\fB{text(codes)}\fR", text(meaning)]
+        yield page, "\n".join([*lines, *also(name, command)]) + "\n"
+
+
+def also(name: str, command: click.Command) -> Iterator[str]:
+    """Where the manual goes on: below a group, and above a command."""
+    yield ".SH SEE ALSO"
+    below = command.list_commands(click.Context(command)) if isinstance(command, click.Group) else []
+    others = [f"{name} {each}" for each in below] or [name.rpartition(" ")[0]]
+    yield text(", ".join(f"{each.replace(' ', '-')}(1)" for each in others))
 
 
 def section(name: str, command: click.Command) -> Iterator[str]:
     """One command: usage, what it does, examples, options."""
     takes = [metavar(param) for param in command.params if isinstance(param, click.Argument)]
-    yield f'.SS "{text(name)}"'
+    takes += ["COMMAND"] if isinstance(command, click.Group) else []
+    yield ".SH SYNOPSIS"
     yield rf"\fB{text(name)}\fR [\fIOPTIONS\fR] {text(' '.join(takes))}".rstrip()
+    yield ".SH DESCRIPTION"
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         yield ".PP"
         if paragraph.startswith("\b"):
@@ -47,9 +56,11 @@ def section(name: str, command: click.Command) -> Iterator[str]:
             yield from (text(title), ".nf", *(text(f"  {line.strip()}") for line in examples), ".fi")
         else:
             yield text(" ".join(paragraph.split()))
-    for param in command.params:
-        if isinstance(param, click.Option):
-            yield from option(param)
+    known = [param for param in command.params if isinstance(param, click.Option)]
+    if known:
+        yield ".SH OPTIONS"
+    for param in known:
+        yield from option(param)
 
 
 def option(param: click.Option) -> Iterator[str]:
@@ -70,4 +81,5 @@ def text(words: str) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(render(), encoding="utf-8")
+    for name, page in pages():
+        (Path(sys.argv[1]) / f"{name}.1").write_text(page, encoding="utf-8")

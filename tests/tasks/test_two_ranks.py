@@ -25,7 +25,7 @@ def script():
     ("norm", "critic_norm"), [("batch", "spectral"), ("layer", "layer"), ("batch", "batch")]
 )
 def test_both_end_with_the_same_weights(tmp_path, norm, critic_norm):
-    command = [*TORCHRUN, str(SCRIPT), str(tmp_path), norm, critic_norm]
+    command = [*TORCHRUN, f"--log-dir={tmp_path}", str(SCRIPT), str(tmp_path), norm, critic_norm]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     one, other = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
