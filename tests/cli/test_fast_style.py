@@ -91,6 +91,8 @@ def test_second_picture_is_no_style(paint, save, folder):
     (folder / "broken.png").write_text("no picture")
     result = paint("photo.png", "broken.png", "other.png", "-o", "out")
     assert result.code == 1 and "2 done, 1 failed" in result.stderr.replace("0 skipped, ", "")
+    told = paint("photo.png", "other.png", "-o", "both")
+    assert told.code == 0 and "the styles are those in net.safetensors" in told.stderr
 
 
 def test_options_of_one_pass_alone(stylize, pictures):
