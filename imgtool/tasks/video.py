@@ -24,7 +24,7 @@ NEW = 0.005  # share of a frame that is new, above which it is painted at half t
 LATER_FIRST_STEP = (
     0.004  # mean change of a pixel in the first step of a frame that begins with the one before
 )
-ONE_PASS_UNIT = 0.35  # with a weight of 1 a quarter of a frame is its own
+ONE_PASS_UNIT = 0.15  # with a weight of 1 an eighth of a frame is its own
 CUT = 0.3  # share of a picture whose motion is trusted; below it, another scene begins
 NAME = "temporal"
 
