@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 SMALLEST = 4  # pixels of a side at which convolutions end
@@ -88,6 +89,13 @@ class Classifier(nn.Module):
         """(N, C, size, size) in [0, 1] to (N, D), none below 0."""
         seen: Tensor = self.inside(self.blocks(image * 2 - 1).flatten(1))
         return seen.relu()
+
+    @torch.no_grad()
+    def scale_features(self, factor: float) -> None:
+        """Make features so many times as large, factor > 0, and tell the same classes from them."""
+        for weights in self.inside.parameters():
+            weights.mul_(factor)
+        self.last.weight.div_(factor)
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, size, size) in [0, 1] to logits (N, classes)."""

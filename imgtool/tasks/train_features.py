@@ -1,6 +1,8 @@
 """One step of training a classifier, for the features that it tells classes by, and how good it is."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -22,6 +24,10 @@ from imgtool.training.schedules import warm_cosine
 DECAY = 0.995  # of the average
 JUDGED_TOGETHER = 500
 SHOWN = 64  # of those that are taken for another class
+# The sum of the variances of all features of real pictures: with it a distance has the same scale in all spaces, 1 for
+# each thousandth of the pictures' spread, however large the weights of a training became.
+SPREAD = 1000.0
+MEASURED = 1000  # pictures, for their spread
 
 
 class FeaturesTrainee(Averaged[Classifier]):
@@ -71,12 +77,13 @@ class FeaturesTrainee(Averaged[Classifier]):
     @torch.inference_mode()
     def _told(self) -> Tensor:
         """(N,) the classes that the averaged network tells of what is held out."""
-        network = self.average.network
-        pixels = torch.from_numpy(self.held_out.pixels).permute(0, 3, 1, 2)
+        return self._seen(self.average.network).argmax(dim=1)
+
+    def _seen(self, see: Callable[[Tensor], Tensor], most: int | None = None) -> Tensor:
+        """(N, D) what is seen of the first pictures that are held out."""
+        pixels = torch.from_numpy(self.held_out.pixels[:most]).permute(0, 3, 1, 2)
         parts = torch.split(pixels, JUDGED_TOGETHER)
-        return torch.cat(
-            [network(part.to(self.device.torch).float() / 255).argmax(dim=1).cpu() for part in parts]
-        )
+        return torch.cat([see(part.to(self.device.torch).float() / 255).float().cpu() for part in parts])
 
     def samples(self) -> Mapping[str, Picture]:
         """Pictures that are taken for another class."""
@@ -86,4 +93,12 @@ class FeaturesTrainee(Averaged[Classifier]):
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The averaged classifier in halves."""
         about = {"shape": self.network.shape.as_dict(), "classes": list(self.train.classes)}
-        return described(self.average.network, "classifier", classifier=about)
+        network = deepcopy(self.average.network)
+        if spread := self._spread():
+            network.scale_features(math.sqrt(SPREAD / spread))
+        return described(network, "classifier", classifier=about)
+
+    @torch.inference_mode()
+    def _spread(self) -> float:
+        """The sum of the variances of features, of pictures held out."""
+        return float(self._seen(self.average.network.features, MEASURED).var(dim=0, correction=0).sum())

@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imgtool.data.picture_set import read_picture_set
+from imgtool.runtime.device import select_device
+from imgtool.runtime.registry import find_weights
+from imgtool.tasks.picture_features import space_of
+
 QUICK = (
     "--size",
     "8",
@@ -41,11 +46,18 @@ def test_space_is_learnt_and_used(imgtool, data):
     assert scores[-1]["score"]["accuracy"] > 0.8
     few = imgtool("score", "images", "pictures", "pictures/class1", "--features", "space", "--size", "8")
     assert few.code == 1 and "holds 30 pictures, expected at least 50" in few.stderr
+    assert spread_of(data) == pytest.approx(1000, rel=0.5)  # of 9 pictures it was made 1000
     compare = ("score", "images", "pictures", "pictures", "--features", "space", "--size", "8")
     told = imgtool(*compare, "--json").records[-1]["summary"]
     assert told["space"].startswith("classifier-12-") and told["distance"] < 1e-3 < told["floor"]
     same = imgtool(*compare, "--train", "pictures", "--json").records[-1]["summary"]
     assert same["floor"] < 1e-3 and same["distance"] == told["distance"]
+
+
+def spread_of(data):
+    space = space_of(find_weights(str(data / "space")), select_device("cpu", "fp32"))
+    pixels = read_picture_set(data / "pictures", size=8, fit="crop").pixels
+    return space(pixels).var(axis=0).sum()
 
 
 def test_goes_on(imgtool, data):
