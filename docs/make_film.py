@@ -17,6 +17,7 @@ PHOTO, STYLE = EXAMPLES / "chelsea.jpg", EXAMPLES / "night.jpg"
 FRAMES, STEP, WIDTH, HEIGHT = 10, 3, 200, 160  # pixels, and how far the camera goes from frame to frame
 NOISE = 4.0  # levels of 255: a sensor in dim light
 MILLISECONDS = 120
+QUICK = ("--size", WIDTH, "--steps", "12,20", "--frame-steps", "14")
 
 
 def film(folder: Path) -> Path:
@@ -37,7 +38,7 @@ def main() -> None:
         films = [film(Path(folder) / "film")]
         for name, words in (("each", ()), ("video", ("--video",))):
             films.append(Path(folder) / name)
-            typed = ["stylize", films[0], "--style", STYLE, "-o", films[-1], "--size", WIDTH, *words]
+            typed = ["stylize", films[0], "--style", STYLE, "-o", films[-1], *QUICK, *words]
             subprocess.run([sys.executable, "-m", "imgtool", *map(str, typed)], check=True)
         sheets = []
         for index in range(FRAMES):
@@ -46,9 +47,8 @@ def main() -> None:
                 sheet.paste(Image.open(frames / f"{index}.png"), (column * (WIDTH + GAP), 0))
             sheets.append(sheet)
     there_and_back = [*sheets, *sheets[-2:0:-1]]
-    there_and_back[0].save(
-        IMAGES / "film.webp", save_all=True, append_images=there_and_back[1:], duration=MILLISECONDS, loop=0
-    )
+    how = {"duration": MILLISECONDS, "loop": 0, "quality": 60, "method": 6}
+    there_and_back[0].save(IMAGES / "film.webp", save_all=True, append_images=there_and_back[1:], **how)
 
 
 if __name__ == "__main__":

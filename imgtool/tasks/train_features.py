@@ -24,8 +24,8 @@ from imgtool.training.schedules import warm_cosine
 DECAY = 0.995  # of the average
 JUDGED_TOGETHER = 500
 SHOWN = 64  # of those that are taken for another class
-# The sum of the variances of all features of real pictures: with it a distance has the same scale in all spaces, 1 for
-# each thousandth of the pictures' spread, however large the weights of a training became.
+# The sum of the variances of all features of real pictures: with it a distance has the same scale in all spaces, 1
+# for each thousandth of the pictures' spread, however large the weights of a training became.
 SPREAD = 1000.0
 MEASURED = 1000  # pictures, for their spread
 
