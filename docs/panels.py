@@ -29,8 +29,10 @@ def save_rows(rows: Sequence[Sequence[Image.Image]], name: str) -> None:
     sheet.save(IMAGES / name, quality=90)
 
 
-def save_titled(panels: Sequence[tuple[str, Image.Image]], name: str, *, columns: int, height: int) -> None:
+def save_titled(
+    panels: Sequence[tuple[str, Image.Image]], name: str, *, columns: int, height: int, quality: int = 90
+) -> None:
     """Write docs/images/NAME: pictures with their titles, `height` pixels high each."""
     pictures = [(title, Picture(np.asarray(image.convert("RGB")))) for title, image in panels]
     sheet = draw_sheet(pictures, panel_px=height, columns=columns)
-    Image.fromarray(sheet.pixels).save(IMAGES / name, quality=90)
+    Image.fromarray(sheet.pixels).save(IMAGES / name, quality=quality)

@@ -68,7 +68,7 @@ ENDINGS = {"overlay": "-overlay.png", "svg": "-lines.svg", "sheet": "-sheet.png"
     type=int,
     metavar="N",
     help="Side of a tile in pixels, rounded down to a multiple of 16: less memory, the same map.  "
-    "[default: one tile up to about 2 megapixels, else 512]",
+    "[default: one tile up to 2 to 4 megapixels, by the network, else 512]",
 )
 @params.machine
 @params.talk

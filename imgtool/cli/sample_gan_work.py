@@ -117,7 +117,7 @@ class _Samples:
         return replace(options, start=options.start + index, count=1, classes=alone)
 
     def save_nearest(self, path: Path, *, force: bool) -> tuple[int, dict[str, Any]]:
-        """A sheet of samples, each with the nearest picture on its right; how near they are."""
+        """A sheet of samples, each joined to the nearest picture on its right; how near they are."""
         data, samples = self.values["nearest"], list(self.drawn())
         known = pictures_told(data, self.generator.shape.size, self.values["fit"])
         if len(known.pixels) < 2:
@@ -126,14 +126,13 @@ class _Samples:
         pictures = np.broadcast_to(known.pixels, (*known.pixels.shape[:3], 3)).copy()
         found = nearest_pictures(samples, pictures, space)
         pairs = [
-            self.enlarged(each)
+            self.enlarged(np.concatenate([picture, pictures[index]], axis=1))
             for picture, index in zip(samples, found.indices, strict=True)
-            for each in (picture, pictures[int(index)])
         ]
         beside = {"nearest": shown_path(data), "fit": self.values["fit"], "features": space.name}
         recipe = self.recipe(self.options)
         recipe["options"] |= beside  # for inspect; a folder of pictures has no hash to be found again by
-        self._write(path, grid(pairs, columns=2 * min(PAIRS, len(samples))), recipe, force=force)
+        self._write(path, grid(pairs, columns=min(PAIRS, len(samples))), recipe, force=force)
         return len(samples), {"closeness": found.closeness, "space": space.name}
 
     def recipe(self, options: SampleGanOptions) -> dict[str, Any]:

@@ -18,6 +18,7 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#00
 SMOOTH = 4  # plots are drawn this many times larger
 ROW = 9  # panel heights across; what is wider goes on in a further row
 PLOT_ASPECT = 1.4
+LEGIBLE = 12  # pixels of the letters of a title, at least
 RANGE = (1e-250, 1e250)  # beyond lies what a float cannot hold with a margin
 
 
@@ -85,11 +86,11 @@ def _font(size: float) -> ImageFont.FreeTypeFont:
 
 
 def _title_height(panel_px: int) -> int:
-    return panel_px // 11
+    return max(panel_px // 11, round(1.7 * LEGIBLE))
 
 
 def _title_font(panel_px: int) -> ImageFont.FreeTypeFont:
-    return _font(panel_px / 19)
+    return _font(max(LEGIBLE, panel_px / 19))
 
 
 def _titled(title: str, picture: Picture, panel_px: int) -> Image.Image:

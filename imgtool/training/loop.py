@@ -359,11 +359,11 @@ def _whole() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    waiting: list[tuple[int, FrameType | None]] = []
+    waiting: list[int] = []
     handlers = {int(each): signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
 
-    def wait(number: int, frame: FrameType | None) -> None:
-        waiting.append((number, frame))
+    def wait(number: int, _: FrameType | None) -> None:
+        waiting.append(number)
         signal.signal(number, handlers[number])  # a second one waits for nothing
 
     for number in handlers:
@@ -373,9 +373,8 @@ def _whole() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    for number, frame in waiting:
-        if callable(handler := handlers[number]):
-            handler(number, frame)
+    for number in waiting:
+        signal.raise_signal(number)  # also where it has no handler, and ends the process
 
 
 def _count(value: object) -> int:

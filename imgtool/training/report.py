@@ -1,5 +1,6 @@
 """What a run has come to, as a page: options, curves, scores, samples."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from imgtool.training.run_folder import RunFolder
 
 NOT_CURVES = ("step", "seconds", "score", "rate")
 SHOWN = 40  # samples on the page
+LARGE = 2  # a score beyond this is no share
 SMOOTH = 100  # points of a curve of losses, each the mean of a stretch
 
 
@@ -24,10 +26,7 @@ def run_report(run: RunFolder) -> str:
         blocks += [Heading("Losses"), Plot(curves, "step", "loss", log_y=True)]
     if scores:
         names = list(scores[-1]["score"])
-        points = {
-            name: [(line["step"], line["score"].get(name, float("nan"))) for line in scores] for name in names
-        }
-        blocks += [Heading("Scores"), Plot(points, "step", "score")]
+        blocks += [Heading("Scores"), *_score_plots(scores, names)]
         rows = [[line["step"], *(line["score"].get(name) for name in names)] for line in scores]
         blocks.append(Table(["step", *names], rows))
     if samples := _some(run.samples()):
@@ -64,6 +63,14 @@ def _means(lines: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, f
     return [(each[-1][0], sum(value for _, value in each) / len(each)) for each in stretches]
 
 
+def _score_plots(scores: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Plot]:
+    """Curves of scores: shares in one plot, and in another what is so large that it would flatten them."""
+    curves = {name: [(line["step"], line["score"].get(name, math.nan)) for line in scores] for name in names}
+    large = {name: curve for name, curve in curves.items() if any(abs(value) > LARGE for _, value in curve)}
+    small = {name: curve for name, curve in curves.items() if name not in large}
+    return [Plot(each, "step", "score") for each in (large, small) if each]
+
+
 def _flat(options: Mapping[str, Any], prefix: str = "") -> list[list[object]]:
     """Options and those inside them as rows."""
     rows: list[list[object]] = []
@@ -77,6 +84,6 @@ def _flat(options: Mapping[str, Any], prefix: str = "") -> list[list[object]]:
 
 def _told(value: object) -> str:
     """A value of an option; null, such as the steps of a run that ends by its time, is none."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return "none" if value is None else str(value)

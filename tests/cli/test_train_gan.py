@@ -265,7 +265,7 @@ def test_nearest(train, imgtool, data):
     assert imgtool("inspect", "nearest.png").code == 0
     assert result.records[0]["closeness"] > 0 and result.records[0]["space"].startswith("classifier-")
     with Image.open("nearest.png") as sheet:
-        assert sheet.size == (8 * 10 - 2, 2 * 10 - 2)
+        assert sheet.size == (4 * 18 - 2, 2 * 10 - 2)  # pairs without a gap inside
     assert "does not go with --interpolate" in imgtool(*draw, "--interpolate", "3", "-o", "x.png").error
     assert "draws one sheet" in imgtool(*draw, "-o", "folder").error
 

@@ -51,6 +51,12 @@ def test_titles_are_written_above_their_panels():
     assert sheet.pixels[:top, middle:].min() == 255
 
 
+def test_a_title_above_a_small_panel_can_be_read():
+    sheet = draw_sheet([("EH", flat(RED, 60, 160))], panel_px=60)
+    ink = (sheet.pixels[: where(sheet, RED)[0].min() - 2] < 100).all(2)
+    assert np.ptp(ink.any(1).nonzero()[0]) >= 7
+
+
 def test_a_title_stays_above_its_panel():
     long = draw_sheet([("a title of many words " * 9, flat(RED, 90, 30)), ("", flat(GREEN))])
     short = draw_sheet([("x", flat(RED, 90, 30)), ("", flat(GREEN))])

@@ -1,6 +1,8 @@
 import math
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -101,6 +103,22 @@ def test_going_on_after_an_interrupt_is_the_same_to_the_bit(tmp_path, listening)
     assert (whole.path / MODEL).read_bytes() == (cut.path / MODEL).read_bytes()
     ours, theirs = whole.load_checkpoint(LAST)["trainee"], cut.load_checkpoint(LAST)["trainee"]
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+TERMINATED = """
+import os, signal
+from imgtool.training.loop import _whole
+with _whole():
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("whole", flush=True)
+print("further")
+"""
+
+
+def test_a_signal_that_nobody_listens_to_ends_the_process_after_the_step():
+    ended = subprocess.run([sys.executable, "-c", TERMINATED], capture_output=True, text=True, check=False)
+    # Without "whole" it was not held back; with "further" it was lost.
+    assert (ended.stdout, ended.returncode) == ("whole\n", -signal.SIGTERM)
 
 
 @pytest.mark.parametrize("number", [1, 2])
