@@ -142,6 +142,17 @@ def test_refusals(folder):
                 (".", ".", "-o", "run", "--resume"),
             )
         ),
+        *(
+            ([command, *words], {})
+            for command in ("train-features", "train-gan", "train-style")
+            for words in (
+                ("-o", "run"),
+                (*PICTURES, "-o", "run", "--steps", "0")
+                if command == "train-style"
+                else (".", "-o", "run", "--size", "5"),
+                (".", "-o", "run", "--resume"),
+            )
+        ),
         (["captcha-read", "gone.png"], {}),
         (["captcha-read", "photo.png", "--beam", "0"], {}),
         *(

@@ -1,7 +1,8 @@
 """`imgtool captcha-gen`: a style, and a picture or a set of them."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,8 @@ class _Families(Collection[str]):
         return len(DEFAULT_FAMILIES)
 
 
-def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
-    """An option of the style, with the default of the level "medium"."""
-    return params.knob(STYLE, name, **more)
-
+# An option of the style, with the default of the level "medium".
+knob = partial(params.knob, STYLE)
 
 look = params.together(
     click.option(

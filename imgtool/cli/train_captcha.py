@@ -1,6 +1,6 @@
 """`imgtool train-captcha`: captchas in, a reader of them or a list of doubtful labels out."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,8 @@ from imgtool.options.captcha_reader import (
 )
 from imgtool.runtime import processor
 
-DEFAULTS = TrainCaptchaOptions()
 CLEANING = CleanOptions()
-
-
-def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
-    """An option of the task, with its default."""
-    return params.knob(DEFAULTS, name, **more)
+knob = partial(params.knob, TrainCaptchaOptions())
 
 
 @click.command("train-captcha", short_help="Train a reader of captchas, or find wrong labels.")
@@ -105,11 +100,7 @@ def train_captcha_command(sources: tuple[str, ...], output: Path, resume: bool, 
         if margin is not None:
             raise click.UsageError("--margin goes with --clean.")
         options = TrainCaptchaOptions(**training_options.chosen(TrainCaptchaOptions, given))
-        processor.wait_briefly()
-        from imgtool.cli.train_captcha_work import TRAINING
-        from imgtool.cli.training import start
-
-        return start(TRAINING, places, output, options, values)
+        return training_options.start("train_captcha_work", places, output, options, values)
     if LABELLED not in places:
         raise click.UsageError("--clean takes labelled captchas; what is drawn has no wrong labels.")
     cleaning = CleanOptions(folds=folds, **({} if margin is None else {"margin": margin}))

@@ -8,7 +8,6 @@ import click
 
 from imgtool.cli import params, training_options
 from imgtool.options.edges import EDGE_STARTS, STUDENT, TrainEdgesOptions
-from imgtool.runtime import processor
 
 STUDENTS = TrainEdgesOptions(**STUDENT)
 NO_TEACHER = "none"
@@ -62,20 +61,11 @@ def train_edges_command(data: Path | None, output: Path, resume: bool, **values:
       imgtool train-edges -o runs/edges --resume
     """
     if resume:
-        anew = training_options.given_anew(click.get_current_context())
-        processor.wait_briefly()
-        from imgtool.cli.train_edges_work import TRAINING
-        from imgtool.cli.training import go_on
-
-        return go_on(TRAINING, output, anew)
+        return training_options.go_on("train_edges_work", output)
     if data is None:
         raise click.UsageError("DATA is missing: a folder with images/ and groundTruth/.")
     options = options_of(values)
-    processor.wait_briefly()
-    from imgtool.cli.train_edges_work import TRAINING
-    from imgtool.cli.training import start
-
-    return start(TRAINING, {"folder": data}, output, options, values)
+    return training_options.start("train_edges_work", {"folder": data}, output, options, values)
 
 
 def options_of(values: dict[str, Any]) -> TrainEdgesOptions:

@@ -1,5 +1,6 @@
 """`imgtool train-features`: labelled pictures in, a space of features out in which sets are compared."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,25 +9,22 @@ import click
 from imgtool.cli import params, training_options
 from imgtool.options.features import TrainFeaturesOptions
 from imgtool.options.gan import GAN_FITS
-from imgtool.runtime import processor
 
-OPTIONS = TrainFeaturesOptions()
+knob = partial(params.knob, TrainFeaturesOptions())
 
 
 @click.command("train-features", short_help="Train features in which sets of pictures are compared.")
 @click.argument("data", type=click.Path(path_type=Path), required=False)
 @training_options.place
-@params.knob(OPTIONS, "--size", type=int, help="Side of the pictures, a power of two.")
-@params.knob(
-    OPTIONS, "--fit", type=click.Choice(GAN_FITS), help="The middle square, or all with a black border."
-)
-@params.knob(OPTIONS, "--width", type=int, help="Channels at full size; they double with each halving.")
-@params.knob(OPTIONS, "--features", type=int, help="Numbers that a picture becomes.")
-@params.knob(OPTIONS, "--learning-rate", type=float, help="The highest; it rises and falls.")
-@params.knob(OPTIONS, "--batch", type=int, help="Pictures in a step.")
-@params.knob(OPTIONS, "--steps", type=int, help="Steps in all.")
+@knob("--size", type=int, help="Side of the pictures, a power of two.")
+@knob("--fit", type=click.Choice(GAN_FITS), help="The middle square, or all with a black border.")
+@knob("--width", type=int, help="Channels at full size; they double with each halving.")
+@knob("--features", type=int, help="Numbers that a picture becomes.")
+@knob("--learning-rate", type=float, help="The highest; it rises and falls.")
+@knob("--batch", type=int, help="Pictures in a step.")
+@knob("--steps", type=int, help="Steps in all.")
 @training_options.time
-@params.knob(OPTIONS, "--seed", type=int, help="Of weights and the order of pictures.")
+@knob("--seed", type=int, help="Of weights and the order of pictures.")
 @training_options.pace(500)
 @params.compute
 @params.talk
@@ -42,17 +40,9 @@ def train_features_command(data: Path | None, output: Path, resume: bool, **valu
       imgtool train-features train-images-idx3-ubyte.gz -o runs/space --fit pad
       imgtool score images t10k-images-idx3-ubyte.gz samples/ --size 32 --fit pad --features runs/space
     """
-    from imgtool.cli.training import go_on, start
-
-    processor.wait_briefly()
     if resume:
-        anew = training_options.given_anew(click.get_current_context())
-        from imgtool.cli.train_features_work import TRAINING
-
-        return go_on(TRAINING, output, anew)
+        return training_options.go_on("train_features_work", output)
     if data is None:
         raise click.UsageError("DATA is missing: a folder of pictures with a sub-folder for each class.")
     options = TrainFeaturesOptions(**training_options.chosen(TrainFeaturesOptions, values))
-    from imgtool.cli.train_features_work import TRAINING
-
-    return start(TRAINING, {"pictures": data}, output, options, values)
+    return training_options.start("train_features_work", {"pictures": data}, output, options, values)

@@ -1,7 +1,7 @@
 """`imgtool train-gan`: pictures in, a run folder with a generator out."""
 
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,9 @@ from imgtool.options.gan import (
     GAN_RECIPES,
     TrainGanOptions,
 )
-from imgtool.runtime import processes, processor
+from imgtool.runtime import processes
 
-
-def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
-    """An option of the task, with the default of the default recipe."""
-    return params.knob(TrainGanOptions(), name, **more)
+knob = partial(params.knob, TrainGanOptions())
 
 
 networks = params.together(
@@ -105,20 +102,11 @@ def train_gan_command(data: Path | None, output: Path, resume: bool, devices: in
     if devices > 1 and not processes.started():
         return processes.start(devices, sys.argv[1:])
     if resume:
-        anew = training_options.given_anew(click.get_current_context())
-        processor.wait_briefly()
-        from imgtool.cli.train_gan_work import TRAINING
-        from imgtool.cli.training import go_on
-
-        return go_on(TRAINING, output, anew)
+        return training_options.go_on("train_gan_work", output)
     if data is None:
         raise click.UsageError("DATA is missing: a folder of pictures.")
     options = options_of(values)
-    processor.wait_briefly()
-    from imgtool.cli.train_gan_work import TRAINING
-    from imgtool.cli.training import start
-
-    return start(TRAINING, {"pictures": data}, output, options, values)
+    return training_options.start("train_gan_work", {"pictures": data}, output, options, values)
 
 
 def options_of(values: dict[str, Any]) -> TrainGanOptions:

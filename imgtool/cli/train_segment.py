@@ -1,6 +1,6 @@
 """`imgtool train-segment`: images and masks in, a run folder out."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +8,8 @@ import click
 
 from imgtool.cli import params, training_options, value_types
 from imgtool.options.segment import SEGMENT_METRICS, TrainSegmentOptions
-from imgtool.runtime import processor
 
-DEFAULTS = TrainSegmentOptions()
-
-
-def knob(name: str, **more: Any) -> Callable[[params.F], params.F]:
-    """An option of the task, with its default."""
-    return params.knob(DEFAULTS, name, **more)
+knob = partial(params.knob, TrainSegmentOptions())
 
 
 @click.command("train-segment", short_help="Train a U-Net on images and masks.")
@@ -73,17 +67,10 @@ def train_segment_command(
       imgtool train-segment -o runs/cells --resume
     """
     if resume:
-        anew = training_options.given_anew(click.get_current_context())
-        processor.wait_briefly()
-        from imgtool.cli.train_segment_work import TRAINING
-        from imgtool.cli.training import go_on
-
-        return go_on(TRAINING, output, anew)
+        return training_options.go_on("train_segment_work", output)
     if images is None or masks is None:
         raise click.UsageError("IMAGES or MASKS is missing: two folders whose files have the same names.")
     options = TrainSegmentOptions(**training_options.chosen(TrainSegmentOptions, values))
-    processor.wait_briefly()
-    from imgtool.cli.train_segment_work import TRAINING
-    from imgtool.cli.training import start
-
-    return start(TRAINING, {"images": images, "masks": masks}, output, options, values)
+    return training_options.start(
+        "train_segment_work", {"images": images, "masks": masks}, output, options, values
+    )

@@ -11,7 +11,6 @@ from imgtool.cli import params, training_options, value_types
 from imgtool.cli.sources import require_file
 from imgtool.files import printable
 from imgtool.options.fast_style import TrainStyleOptions
-from imgtool.runtime import processor
 
 PHOTOS = "photos"  # what a run calls the folder among its data; the others are its styles by name
 
@@ -64,19 +63,10 @@ def train_style_command(pictures: tuple[Path, ...], output: Path, resume: bool, 
       imgtool train-style -o runs/style --resume
     """
     if resume:
-        anew = training_options.given_anew(click.get_current_context())
-        processor.wait_briefly()
-        from imgtool.cli.train_style_work import TRAINING
-        from imgtool.cli.training import go_on
-
-        return go_on(TRAINING, output, anew)
+        return training_options.go_on("train_style_work", output)
     data = data_of(pictures)
     options = TrainStyleOptions(**training_options.chosen(TrainStyleOptions, values))
-    processor.wait_briefly()
-    from imgtool.cli.train_style_work import TRAINING
-    from imgtool.cli.training import start
-
-    return start(TRAINING, data, output, options, values)
+    return training_options.start("train_style_work", data, output, options, values)
 
 
 def data_of(pictures: Sequence[Path]) -> dict[str, Path]:

@@ -1,5 +1,6 @@
-"""The options that all training commands share, and what may be given anew to a run that goes on."""
+"""What all training commands share before torch is loaded: options, and how a run begins or goes on."""
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import click
 
 from imgtool.cli import params, value_types
+from imgtool.runtime import processor
 
 # How a run is worked on.
 MACHINE = ("device", "precision", "threads", "score_every", "sample_every", "save_every")
@@ -89,3 +91,37 @@ def given_anew(ctx: click.Context) -> dict[str, Any]:
                 "with another -o."
             )
     return {name: ctx.params[name] for name in typed if name in (*LATER, *MACHINE)}
+
+
+def start(work: str, data: Mapping[str, Path], output: Path, options: Any, values: Mapping[str, Any]) -> int:
+    """Begin a run; the exit code. See `imgtool.cli.training.start`.
+
+    Args:
+        work: module of `imgtool.cli` whose `TRAINING` it is; only here it is loaded, and torch with it.
+        data: places by name.
+        output: of the run.
+        options: of the task.
+        values: the command's, by parameter name.
+    """
+    training = _loaded(work)
+    from imgtool.cli import training as commands
+
+    return commands.start(training, data, output, options, values)
+
+
+def go_on(work: str, output: Path) -> int:
+    """Go on with a run, with what was typed beside --resume; the exit code. See `start`.
+
+    Raises:
+        click.UsageError: see `given_anew`.
+    """
+    anew = given_anew(click.get_current_context())
+    training = _loaded(work)
+    from imgtool.cli import training as commands
+
+    return commands.go_on(training, output, anew)
+
+
+def _loaded(work: str) -> Any:
+    processor.wait_briefly()
+    return importlib.import_module(f"imgtool.cli.{work}").TRAINING
