@@ -196,13 +196,13 @@ def _joined(training: Training, options: Any, machine: Mapping[str, Any]) -> Ite
     seed_everything(options.seed)
     if processes.count() > 1 and not training.ranks:
         raise click.UsageError(f"{training.command} trains in one process; start it as one.")
+    if options.batch % processes.count():  # before they join: who leaves then takes the others with it
+        raise OptionError("batch", f"{options.batch} cannot be shared by {processes.count()} processes")
     with joined(device.torch) as ranks:
         if not ranks.first:
             console.quiet, console.json = True, False
             for each in (signal.SIGINT, signal.SIGTERM):  # the first is told to end, and tells the others
                 signal.signal(each, signal.SIG_IGN)
-        if options.batch % ranks.count:
-            raise OptionError("batch", f"{options.batch} cannot be shared by {ranks.count} processes")
         console.detail(f"device {device.torch} in {device.precision}: {device.why}")
         yield device, ranks
 
