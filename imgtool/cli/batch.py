@@ -108,7 +108,7 @@ def plan(
     command: str,
     kinds: Sequence[str] | None = None,
     formats: Sequence[str] = FORMATS,
-    also_readable: Sequence[str] = (),
+    suffixes: Sequence[str] = READABLE,
     arrange: Callable[[list[Source]], list[Source]] = list,
 ) -> tuple[list[Job], int]:
     """Which result goes where; nothing is written or overwritten yet.
@@ -119,7 +119,7 @@ def plan(
         command: the command's name, for default names.
         kinds: what is made of each input, one output each; by default one that is called as the command.
         formats: suffixes that can be written.
-        also_readable: suffixes, besides those of pictures, that a folder is searched for.
+        suffixes: what a folder is searched for.
         arrange: puts the inputs in order.
     Returns:
         The jobs to do, each with the outputs that are to be made, and how many more inputs `--skip-existing`
@@ -133,11 +133,7 @@ def plan(
     answer(kinds, choice.format, choice.also_read)
     many_given = len(given) > 1 or is_folder(given[0])
     folder = Path(choice.output) if choice.output and choice.output != STREAM else None
-    sources = arrange(
-        find_sources(
-            given, recursive=choice.recursive, leave_out=folder, suffixes=(*READABLE, *also_readable)
-        )
-    )
+    sources = arrange(find_sources(given, recursive=choice.recursive, leave_out=folder, suffixes=suffixes))
     many = many_given or len(sources) > 1 or len(kinds) > 1
     _require_room(choice, many, formats)
     jobs = [

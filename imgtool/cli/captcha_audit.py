@@ -34,14 +34,7 @@ from imgtool.runtime import processor
     type=click.Path(path_type=Path),
     help="Keep what --train trains.  [default: it is thrown away]",
 )
-@click.option(
-    "--weights",
-    default=READER_WEIGHTS[0],
-    show_default=True,
-    metavar="|".join(READER_WEIGHTS) + "|RUN|FILE",
-    type=click.Path(),
-    help="Which reader tries, and is trained.",
-)
+@params.weights(READER_WEIGHTS, "Which reader tries, and is trained.")
 @click.option("--beam", type=int, default=AuditOptions.beam, show_default=True, help="As of captcha-read.")
 @click.option("--seed", type=int, default=AuditOptions.seed, show_default=True, help="Of what is drawn.")
 @params.compute_with(threads=1)  # the network is too small to share, and drawing has a thread of its own

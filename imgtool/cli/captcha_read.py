@@ -13,14 +13,7 @@ from imgtool.runtime import processor
 
 @click.command("captcha-read", short_help="Read captchas in files.")
 @click.argument("pictures", nargs=-1, required=True, metavar="IMAGE…", type=click.Path())
-@click.option(
-    "--weights",
-    default=READER_WEIGHTS[0],
-    show_default=True,
-    metavar="|".join(READER_WEIGHTS) + "|RUN|FILE",
-    type=click.Path(),
-    help="Which reader.",
-)
+@params.weights(READER_WEIGHTS, "Which reader.")
 @click.option(
     "--beam",
     type=int,

@@ -1,6 +1,5 @@
 """`imgtool edges`: options, files in, one task, files out."""
 
-from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -26,14 +25,7 @@ ENDINGS = {"overlay": "-overlay.png", "svg": "-lines.svg", "sheet": "-sheet.png"
 )
 @click.argument("pictures", nargs=-1, required=True, metavar="IMAGE…", type=click.Path())
 @params.output(FORMATS)
-@click.option(
-    "--weights",
-    default=EDGE_WEIGHTS[0],
-    show_default=True,
-    metavar="|".join(EDGE_WEIGHTS) + "|RUN|FILE",
-    type=click.Path(),
-    help="Which detector.",
-)
+@params.weights(EDGE_WEIGHTS, "Which detector.")
 @click.option(
     "--kind",
     type=click.Choice((*EDGE_KINDS, "all")),
@@ -110,5 +102,4 @@ def options_of(values: dict[str, Any]) -> EdgesOptions:
     """The task's options."""
     if values["threshold"] is not None and values["bits"] == "16":
         raise OptionError("bits", "16 bits of a map that is black and white", hint="leave --threshold away")
-    known = {field.name for field in fields(EdgesOptions)}
-    return EdgesOptions(**{name: value for name, value in values.items() if name in known})
+    return EdgesOptions(**params.given(EdgesOptions, values))

@@ -95,7 +95,7 @@ def _refuse_others(weights: str) -> None:
 
 def options_of(values: dict[str, Any]) -> FastStyleOptions:
     """The task's options, from those of the command that were given."""
-    given = {name: values[name] for name in HELD if values[name] is not None}
+    given = params.given(FastStyleOptions, values)
     if given.get("size") == "full":
         given["size"] = None
     return FastStyleOptions(**given)

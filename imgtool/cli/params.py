@@ -4,6 +4,7 @@ A parameter is called as its long option is, so that settings and recipes can na
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
@@ -85,6 +86,12 @@ def knob(
     return click.option(name, type=type, help=f"{help}  [default: {shown}{also}]", **more)
 
 
+def given(options: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a command's values that are fields of a task's options, but for None, which nobody gave."""
+    names = [field.name for field in fields(options)]
+    return {name: values[name] for name in names if values.get(name) is not None}
+
+
 def _talk(*names: str, sets: str, help: str, **kind: Any) -> Callable[[F], F]:
     """An option that sets an attribute of the console as soon as it is read."""
 
@@ -150,6 +157,18 @@ ray = click.option(
 )
 
 machine = together(compute, max_pixels, ray)
+
+
+def weights(known: Sequence[str], help: str) -> Callable[[F], F]:
+    """--weights of a network, by the names that are known, the default first, or by run or file."""
+    return click.option(
+        "--weights",
+        default=known[0],
+        show_default=True,
+        metavar="|".join((*known, "RUN", "FILE")),
+        type=click.Path(),
+        help=help,
+    )
 
 
 def output(formats: Sequence[str] = FORMATS) -> Callable[[F], F]:

@@ -1,6 +1,5 @@
 """`imgtool save-style`: style pictures in, style files out, from which `stylize` can repaint without the pictures."""
 
-from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -61,7 +60,4 @@ def options_of(values: dict[str, Any]) -> StyleFileOptions:
     """The task's options; weights by name are a network."""
     if values["weights"] in STYLE_NETWORKS:
         values |= {"network": values["weights"], "weights": None}
-    known = {field.name for field in fields(StyleFileOptions)}
-    return StyleFileOptions(
-        **{name: value for name, value in values.items() if name in known and value is not None}
-    )
+    return StyleFileOptions(**params.given(StyleFileOptions, values))

@@ -1,17 +1,16 @@
 """`imgtool segment`: options, files in, one task, files out."""
 
-from dataclasses import fields
 from functools import partial
 from typing import Any
 
 import click
 
 from imgtool.cli import batch, params, settings, value_types
+from imgtool.imaging.suffixes import RASTERS
 from imgtool.options.segment import SEGMENT_KINDS, SEGMENT_WEIGHTS, SegmentOptions
 from imgtool.runtime import processor
 
 FORMATS = ("png", "tif", "tiff", "npy")
-ALSO_READABLE = ("npy", "btf")  # besides pictures
 # Of its options, those that say what is written besides the result.
 EXTRAS = ("sheet", "sidecar")
 ENDINGS = {"sheet": "-sheet.png", "sidecar": batch.SIDECAR}
@@ -27,14 +26,7 @@ TABLE = "-objects.csv"
 )
 @click.argument("pictures", nargs=-1, required=True, metavar="IMAGE…", type=click.Path())
 @params.output(FORMATS)
-@click.option(
-    "--weights",
-    default=SEGMENT_WEIGHTS[0],
-    show_default=True,
-    metavar="|".join(SEGMENT_WEIGHTS) + "|RUN|FILE",
-    type=click.Path(),
-    help="Which model.",
-)
+@params.weights(SEGMENT_WEIGHTS, "Which model.")
 @click.option(
     "--kind",
     type=value_types.Names(SEGMENT_KINDS),
@@ -102,7 +94,7 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
 
         return verify(pictures, options, values, recursive=choice.recursive)
     jobs, skipped = batch.plan(
-        pictures, choice, command="segment", kinds=options.kind, formats=FORMATS, also_readable=ALSO_READABLE
+        pictures, choice, command="segment", kinds=options.kind, formats=FORMATS, suffixes=RASTERS
     )
     processor.wait_briefly()
     from imgtool.cli.elsewhere import spread
@@ -114,5 +106,4 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
 
 def options_of(values: dict[str, Any]) -> SegmentOptions:
     """The task's options."""
-    known = {field.name for field in fields(SegmentOptions)}
-    return SegmentOptions(**{name: value for name, value in values.items() if name in known})
+    return SegmentOptions(**params.given(SegmentOptions, values))

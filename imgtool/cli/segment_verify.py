@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtool.cli.console import console
-from imgtool.cli.segment import ALSO_READABLE
 from imgtool.cli.segment_work import seen_by_model, statistics_of
 from imgtool.cli.session import Session
-from imgtool.cli.sources import READABLE, Source, find_sources
+from imgtool.cli.sources import Source, find_sources
 from imgtool.errors import ImgtoolError
 from imgtool.imaging.raster import Raster, raster_of
+from imgtool.imaging.suffixes import RASTERS
 from imgtool.options.segment import SegmentOptions
 from imgtool.tasks.load import load_segmenter
 from imgtool.tasks.segment import Segmenter, probabilities
@@ -28,7 +28,7 @@ def verify(
     session = Session("segment", values)
     segmenter = load_segmenter(session.find_weights(values["weights"]), session.device)
     counts = {"equal": 0, "different": 0, "failed": 0}
-    for source in find_sources(pictures, recursive=recursive, suffixes=(*READABLE, *ALSO_READABLE)):
+    for source in find_sources(pictures, recursive=recursive, suffixes=RASTERS):
         try:
             equal = _verified(session, source, segmenter, options)
             counts["equal" if equal else "different"] += 1

@@ -83,14 +83,15 @@ def serve_command(**values: Any) -> None:
     except ModuleNotFoundError as error:
         raise ImgtoolError(f"the page needs {error.name}", hint="pip install 'imgtool[web]'") from error
     from imgtool.cli.main import cli
-    from imgtool.cli.serve_forms import forms, settings_of, suffixes
+    from imgtool.cli.serve_forms import forms, settings_of
+    from imgtool.imaging.suffixes import RASTERS
 
     token = secrets.token_urlsafe(16)
     app = make_app(
         forms(cli.commands, _machine(values)),
         token=token,
         hosts=_names(values["host"], values["allow_host"]),
-        suffixes=suffixes(),
+        suffixes=RASTERS,
         environment=_environment(settings_of(cli.commands)),
         limits=Limits(
             upload_bytes=values["max_upload"] * 1_000_000,

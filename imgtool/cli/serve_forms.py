@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 import click
 
 from imgtool.cli import params, value_types
-from imgtool.cli.sources import READABLE
 from imgtool.cli.stylize import WeightedFile
 from imgtool.web.forms import Field, Form
 
@@ -130,8 +129,3 @@ def _help_and_default(option: click.Option) -> tuple[str, str]:
     if isinstance(option.default, str | int | float) and not isinstance(option.default, bool):
         return text, str(option.default)
     return text, ""
-
-
-def suffixes() -> tuple[str, ...]:
-    """Of the files that commands read."""
-    return (*READABLE, "npy", "btf")

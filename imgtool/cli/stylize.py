@@ -1,7 +1,6 @@
 """`imgtool stylize`: options, files in, one task, files out."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -278,8 +277,7 @@ def options_of(values: dict[str, Any]) -> StylizeOptions:
         if values["network"] not in (None, weights):
             raise OptionError("weights", f"{weights} is a network of its own", hint=f"--network {weights}")
         values |= {"network": weights, "weights": None}
-    known = {field.name for field in fields(StylizeOptions)}
-    given = {name: value for name, value in values.items() if name in known and value is not None}
+    given = params.given(StylizeOptions, values)
     if given.get("size") == "full":
         given["size"] = None
     return StylizeOptions.of_recipe(**given)

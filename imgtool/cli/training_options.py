@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +65,7 @@ def chosen(options: type, values: Mapping[str, Any]) -> dict[str, Any]:
         options: their class.
         values: the command's, by parameter name; None for what nobody said.
     """
-    names = [field.name for field in fields(options)]
-    said = {name: values[name] for name in names if values.get(name) is not None}
+    said = params.given(options, values)
     if "time" in said:
         said.setdefault("steps", None)
     return said
