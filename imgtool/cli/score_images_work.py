@@ -15,12 +15,10 @@ from imgtool.data.picture_set import PictureSet
 from imgtool.errors import DataError
 from imgtool.files import printable
 from imgtool.imaging.report import Paragraph, Table
-from imgtool.metrics.images import Moments, frechet_distance, frechet_interval, neighbourhood
+from imgtool.metrics.images import FEWEST_COMPARED, Moments, frechet_distance, frechet_interval, neighbourhood
 from imgtool.runtime import processor
 from imgtool.runtime.device import select_device
 from imgtool.tasks.picture_features import space_of
-
-LEAST = 50  # pictures; of fewer there is nothing to tell
 
 
 def score(real: Path, fake: Path, *, output: Path | None, values: Mapping[str, Any]) -> None:
@@ -83,8 +81,10 @@ def _words(told: Mapping[str, Any], nearest: str) -> str:
 
 def _read(path: Path, values: Mapping[str, Any]) -> PictureSet:
     found = pictures_told(path, values["size"], values["fit"])
-    if len(found.pixels) < LEAST:
-        raise DataError(f"{printable(path)} holds {len(found.pixels)} pictures, expected at least {LEAST}")
+    if len(found.pixels) < FEWEST_COMPARED:
+        raise DataError(
+            f"{printable(path)} holds {len(found.pixels)} pictures, expected at least {FEWEST_COMPARED}"
+        )
     return found
 
 

@@ -13,6 +13,7 @@ from imgtool.data.picture_batches import fingerprint, held_out, some
 from imgtool.data.picture_set import PictureSet
 from imgtool.errors import DataError, WeightsError
 from imgtool.imaging.grid import grid
+from imgtool.metrics.images import FEWEST_COMPARED
 from imgtool.nn.gan import GanShape
 from imgtool.options.gan import TrainGanOptions
 from imgtool.runtime.device import Device
@@ -25,8 +26,7 @@ from imgtool.training.run_folder import RunFolder
 
 HELD_OUT = 0.1  # of the pictures, for scores
 MOST_HELD_OUT = 2000
-LEAST = 200  # pictures held out; smaller sets are trained on whole, and scored by what was trained on
-FEWEST = 50  # pictures; by fewer no distance is worth telling
+FEWEST_HELD_OUT = 200  # of sets with fewer all is trained on, and scores compare with that
 
 
 def prepare(
@@ -89,13 +89,15 @@ def _judged(
 ) -> tuple[PictureSet, GanJudge | None]:
     """The pictures to train on, and a judge that has seen others where they suffice, if its weights can be had."""
     count = min(MOST_HELD_OUT, round(len(pictures.pixels) * HELD_OUT))
-    if count < LEAST and not options.augment:
+    if count < FEWEST_HELD_OUT and not options.augment:
         console.say("Of so few it may copy; --augment color,shift,cutout shows them in more ways.")
-    if len(pictures.pixels) < FEWEST:
+    if len(pictures.pixels) < FEWEST_COMPARED:
         console.say("Too few pictures for scores.")
         return pictures, None
     # Also where weights for scores are not there yet: whether they come must not change what is trained on.
-    train, held = (pictures, None) if count < LEAST else held_out(pictures, count, seed=options.seed)
+    train, held = (
+        (pictures, None) if count < FEWEST_HELD_OUT else held_out(pictures, count, seed=options.seed)
+    )
     try:
         space = space_of(weights_told(options.features), device)
     except WeightsError as error:

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+FEWEST_COMPARED = 50  # pictures of a set; by fewer no distance is worth telling
 NEIGHBOURS = 5
 CHUNK = 1000  # rows of distances at once
 ROUNDS = 20  # of the bootstrap

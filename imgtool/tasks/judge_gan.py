@@ -9,9 +9,8 @@ from torch import Tensor
 
 from imgtool.metrics.images import Moments, frechet_distance, neighbourhood, spread
 from imgtool.nn.gan import Generator
-from imgtool.runtime.device import step_down
 from imgtool.tasks.picture_features import FeatureSpace
-from imgtool.tasks.sample_gan import latents
+from imgtool.tasks.sample_gan import in_batches, latents
 
 JUDGED = 2000  # pictures at most: enough to see progress, few enough to be looked at often
 COMPARED = 1000  # of them, for neighbours
@@ -62,17 +61,13 @@ class GanJudge:
     def features(self, generator: Generator) -> NDArray[np.float32]:
         """Of as many samples as there are real pictures."""
 
-        def run(batch: int) -> NDArray[np.float32]:
-            starts = range(0, len(self.real), batch)
-            return torch.cat([self._features_from(generator, start, batch) for start in starts]).numpy()
+        place, count = next(generator.parameters()).device, len(self.real)
 
-        return step_down(run, BATCHES, say=lambda _: None, hint="a smaller --width or --size")
+        @torch.inference_mode()
+        def seen(part: slice) -> Tensor:
+            z = latents(SEED, range(count)[part], generator.shape.latent).to(place)
+            labels = torch.from_numpy(self.labels[part]).to(place) if self.classes else None
+            images = generator(z, labels).float()
+            return self.space.of_images((images * 255).round() / 255)  # as they would be saved: in levels
 
-    @torch.inference_mode()
-    def _features_from(self, generator: Generator, start: int, batch: int) -> Tensor:
-        place = next(generator.parameters()).device
-        indices = range(start, min(start + batch, len(self.real)))
-        z = latents(SEED, indices, generator.shape.latent).to(place)
-        known = torch.from_numpy(self.labels[start : start + batch]).to(place) if self.classes else None
-        images = generator(z, known).float()
-        return self.space.of_images((images * 255).round() / 255)  # as they would be saved: in levels
+        return in_batches(seen, count, BATCHES).numpy()

@@ -1,7 +1,7 @@
 """Pictures from a trained generator."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from imgtool.errors import OptionError
 from imgtool.nn.gan import GanShape, Generator
 from imgtool.options.gan import SampleGanOptions
 from imgtool.runtime.checkpoints import described
-from imgtool.runtime.device import Device
+from imgtool.runtime.device import Device, step_down
 from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import load_described
 
@@ -117,6 +117,23 @@ def between(start: Tensor, end: Tensor, share: float) -> Tensor:
     if float(angle) < SAME or float(angle) > math.pi - SAME:
         return torch.lerp(start, end, share)
     return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)
+
+
+def in_batches(make: Callable[[slice], Tensor], count: int, sizes: Sequence[int]) -> Tensor:
+    """What `make` returns for all of `count` samples, one batch after the other; in smaller ones if memory runs out.
+
+    Args:
+        make: the result for some of the samples, of which the first axis has as many.
+        count: of samples.
+        sizes: of batches, from the one wanted to the smallest.
+    Raises:
+        DeviceError: memory ran out with all of them.
+    """
+
+    def run(size: int) -> Tensor:
+        return torch.cat([make(slice(start, start + size)) for start in range(0, count, size)])
+
+    return step_down(run, sizes, say=lambda _: None, hint="a smaller --width or --size")
 
 
 def levels_of(images: Tensor) -> list[NDArray[np.uint8]]:

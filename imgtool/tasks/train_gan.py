@@ -20,7 +20,7 @@ from imgtool.options.gan import TrainGanOptions
 from imgtool.runtime.device import Device, step_down
 from imgtool.runtime.ranks import ALONE, Ranks
 from imgtool.tasks.judge_gan import GanJudge
-from imgtool.tasks.sample_gan import latents, levels_of, model_of
+from imgtool.tasks.sample_gan import in_batches, latents, levels_of, model_of
 from imgtool.training.average import MovingAverage
 from imgtool.training.loop import Told
 from imgtool.training.schedules import late_fall
@@ -289,14 +289,11 @@ class GanTrainee:
             torch.arange(SHOWN, device=self.device.torch) % self.shape.classes if self.shape.classes else None
         )
 
-        def drawn(batch: int) -> Tensor:
-            parts = [slice(start, start + batch) for start in range(0, SHOWN, batch)]
-            network = self.average.network
-            return torch.cat(
-                [network(z[part], labels if labels is None else labels[part]).float().cpu() for part in parts]
-            )
+        def drawn(part: slice) -> Tensor:
+            images: Tensor = self.average.network(z[part], None if labels is None else labels[part])
+            return images.float().cpu()
 
-        images = step_down(drawn, (SHOWN, 8, 1), say=lambda _: None, hint="a smaller --width or --size")
+        images = in_batches(drawn, SHOWN, (SHOWN, 8, 1))
         return {f"step-{self.done:07d}": grid(levels_of(images))}
 
     def model(self) -> tuple[dict[str, Tensor], dict[str, str]]:

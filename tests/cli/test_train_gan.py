@@ -70,8 +70,8 @@ def test_weights_too_large_for_halves(train, imgtool, data):
 
 
 def test_scores_in_a_space_of_ones_own(train, imgtool, data, monkeypatch):
-    monkeypatch.setattr("imgtool.cli.train_gan_work.LEAST", 3)
-    monkeypatch.setattr("imgtool.cli.train_gan_work.FEWEST", 10)
+    monkeypatch.setattr("imgtool.cli.train_gan_work.FEWEST_HELD_OUT", 3)
+    monkeypatch.setattr("imgtool.cli.train_gan_work.FEWEST_COMPARED", 10)
     monkeypatch.setattr("imgtool.cli.train_gan_work.HELD_OUT", 0.3)
     imgtool("train-features", "pictures", "-o", "space", "--size", "8", "--batch", "4", "--steps", "2")
     result = train("pictures", "-o", "run", *QUICK, "--features", "space", "--json")
@@ -89,7 +89,7 @@ def test_few_pictures_are_scored_by_themselves(train, imgtool, data, monkeypatch
         "Too few pictures for scores."
         in train("pictures", "-o", "none", *QUICK, "--features", "space").stderr
     )
-    monkeypatch.setattr("imgtool.cli.train_gan_work.FEWEST", 3)
+    monkeypatch.setattr("imgtool.cli.train_gan_work.FEWEST_COMPARED", 3)
     result = train("pictures", "-o", "run", *QUICK, "--features", "space", "--json")
     assert result.code == 0, result.stderr
     assert "compare with the pictures trained on" in result.stderr
