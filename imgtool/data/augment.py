@@ -41,9 +41,8 @@ def random_placement(
     """
     angle = 2 * math.pi * int(random.integers(angles)) / angles
     scale = float(random.choice(scales))
-    half = (
-        side / scale / 2 * (abs(math.cos(angle)) + abs(math.sin(angle)))
-    )  # of the turned crop's bounding box
+    # Of the turned crop's bounding box.
+    half = side / scale / 2 * (abs(math.cos(angle)) + abs(math.sin(angle)))
     center = [_between(length, half, random) for length in (size[1], size[0])]
     return Placement((center[0], center[1]), angle, scale, bool(random.integers(2)))
 

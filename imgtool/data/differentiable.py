@@ -19,7 +19,7 @@ def changed(images: Tensor, kinds: Sequence[str], random: torch.Generator) -> Te
 
     Args:
         images: (N, C, H, W) in [0, 1].
-        kinds: "color" (light, saturation, contrast), "shift" (up to an eighth, black comes in), "cutout" (a square of
+        kinds: "color" (light, saturation, contrast), "shift" (up to an eighth, grey comes in), "cutout" (a square of
             half the side is grey).
         random: of the pictures' device.
     Returns:

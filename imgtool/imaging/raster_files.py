@@ -26,9 +26,7 @@ MAX_CHANNELS, FEW_CHANNELS = 64, 5
 CHANNELS_LAST = "np.moveaxis(array, 0, -1), if its channels come first"
 TIFF_SIGNS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of BigTIFF
 
-logging.getLogger("tifffile").addHandler(
-    logging.NullHandler()
-)  # else what it thinks of a file goes to stderr
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else its opinions go to stderr
 
 
 def open_raster(path: str | os.PathLike[str], *, name: str | None = None, max_pixels: int) -> Raster:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imgtool.errors import OptionError
-from imgtool.options.checks import MAX_SEED, at_least, ends, within
+from imgtool.options.checks import MAX_SEED, at_least, ends, share, within
 
 READER_WEIGHTS = ("captcha",)  # the readers known by name, the default first
 RANDOM = "random"  # a start without weights
@@ -18,9 +18,7 @@ class CaptchaReadOptions:
     """Knobs of `captcha-read`."""
 
     beam: int = 8  # texts that are followed from left to right; 1: the best character of each frame
-    length: tuple[int, int] | None = (
-        None  # characters that texts are known to have, if the beam finds such texts
-    )
+    length: tuple[int, int] | None = None  # characters that texts are known to have, if the beam finds such
 
     def __post_init__(self) -> None:
         within("beam", self.beam, 1, 1000)
@@ -41,9 +39,7 @@ class TrainCaptchaOptions:
     hidden: int = 128  # units of the recurrent layers in each direction
     learning_rate: float | None = None  # at its height, with a cosine; None: SCRATCH_RATE or TUNING_RATE
     weight_decay: float = 1e-4
-    places: float = (
-        1.0  # share of the training in which the places of glyphs, if known, show the way, less and less
-    )
+    places: float = 1.0  # share of the training in which known places of glyphs show the way, less and less
     shake: float = 1.0  # how far pictures of a labelled set are moved, turned and scaled; 0: not at all
     average: float = 0.998  # decay of the moving average of weights
     val: float = 0.1  # share of a labelled set that is held out to choose by; from 1 on, how many
@@ -64,8 +60,7 @@ class TrainCaptchaOptions:
             if getattr(self, name) is not None:
                 at_least(name, getattr(self, name), 0 if name == "learning_rate" else 1)
         for name in ("places", "average"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OptionError(name, f"must be from 0 to 1, got {getattr(self, name):g}")
+            share(name, getattr(self, name))
 
     @property
     def rate(self) -> float:
@@ -86,8 +81,7 @@ class CleanOptions:
     def __post_init__(self) -> None:
         within("clean", self.folds, 2, 100)
         at_least("margin", self.margin, 0)
-        if not 0 <= self.agreement <= 1:
-            raise OptionError("agreement", f"must be from 0 to 1, got {self.agreement:g}")
+        share("agreement", self.agreement)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgtool.errors import OptionError
-from imgtool.options.checks import MAX_SEED, at_least, choice, ends, within
+from imgtool.options.checks import MAX_SEED, at_least, choice, ends, share, within
 
 EDGE_WEIGHTS = ("hed-small", "hed-lite", "hed")  # the detectors known by name, the default first
 EDGE_KINDS = ("average", "fuse", "side1", "side2", "side3", "side4", "side5")
@@ -55,9 +55,7 @@ class TrainEdgesOptions:
     cell: int = 1  # side of the squares of pixels that its first block takes as one: 1 or 2
     decoder: int = 0  # channels of its top-down path
     teacher: str | None = None  # weights whose maps are imitated
-    teacher_weight: float = (
-        0.1  # of imitation against the annotators' edges at first; falls to 0 towards the end
-    )
+    teacher_weight: float = 0.1  # of imitation against the annotators' edges at first; falls to 0 in the end
     steps: int | None = 4000
     time: float | None = None  # seconds in all
     batch: int = 2  # crops in a step; the paper takes 10 whole pictures
@@ -67,9 +65,7 @@ class TrainEdgesOptions:
     side_rate: float = 20.0  # learning rate of sides and fusion against that of the blocks
     weight_decay: float = 2e-4
     freeze: int = 2  # first blocks that stay as they are
-    threshold: float = (
-        0.3  # share of annotators above which a pixel is an edge; between 0 and it, it costs nothing
-    )
+    threshold: float = 0.3  # share of annotators above which a pixel is an edge; up to it, it costs nothing
     negative_weight: float = 1.1
     angles: int = 16  # directions a crop may be turned to
     crop_scales: tuple[float, ...] = (0.75, 1.0, 1.5)
@@ -78,8 +74,9 @@ class TrainEdgesOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch", "angles", "average", "learning_rate", "side_rate"):
-            at_least(name, getattr(self, name), 0 if name in ("average", "learning_rate") else 1)
+        for name in ("batch", "angles", "side_rate"):
+            at_least(name, getattr(self, name), 1)
+        share("average", self.average)
         ends(self.steps, self.time)
         if self.crop < 32 or self.crop % 16:
             raise OptionError("crop", f"must be a multiple of 16 from 32 on, got {self.crop}")
@@ -92,7 +89,7 @@ class TrainEdgesOptions:
         within("cell", self.cell, 1, 2)
         if not 0 <= self.threshold < 1:
             raise OptionError("threshold", f"must be from 0 to below 1, got {self.threshold:g}")
-        for name in ("flat", "teacher_weight", "negative_weight", "weight_decay"):
+        for name in ("learning_rate", "flat", "teacher_weight", "negative_weight", "weight_decay"):
             at_least(name, getattr(self, name), 0)
         if not self.crop_scales or not all(0 < scale < math.inf for scale in self.crop_scales):
             raise OptionError("crop_scales", "must be numbers above 0")

@@ -68,9 +68,7 @@ class FastStyleOptions:
     """Knobs of `stylize` in one pass."""
 
     size: int | None = None  # longest side of the result in pixels; None keeps the photo's
-    blend: Mapping[str, float] = field(
-        default_factory=dict
-    )  # style -> weight; none: the network's first style
+    blend: Mapping[str, float] = field(default_factory=dict)  # style -> weight; none: the network's first
     strength: float = 1.0  # from 0, the photo, to 1, the style
     preserve_color: bool = False
     temporal_weight: float = 1.0  # of the frame before, moved along, in a film

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from imgtool.errors import OptionError
-from imgtool.options.checks import MAX_SEED, at_least, choice, ends, power_of_two, within
+from imgtool.options.checks import MAX_SEED, at_least, choice, ends, power_of_two, share, within
 
 GAN_ARCHS = ("dcgan", "resnet")
 GAN_LOSSES = ("minimax", "nonsaturating", "lsgan", "hinge", "wgan-gp")
@@ -71,8 +71,7 @@ class TrainGanOptions:
         within("seed", self.seed, 0, MAX_SEED)
         for name in ("r1", "gradient_penalty", "learning_rate"):
             at_least(name, getattr(self, name), 0)
-        if not 0 <= self.decay <= 1:
-            raise OptionError("decay", f"must be from 0 to 1, got {self.decay:g}")
+        share("decay", self.decay)
         if not 0 < self.critic_rate < math.inf:
             raise OptionError("critic_rate", f"must be above 0, got {self.critic_rate:g}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):

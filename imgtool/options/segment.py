@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from imgtool.errors import OptionError
-from imgtool.options.checks import MAX_SEED, at_least, choice, ends, within
+from imgtool.options.checks import MAX_SEED, at_least, choice, ends, share, within
 
 SEGMENT_WEIGHTS = ("nuclei", "membrane")  # the models known by name, the default first
 SEGMENT_KINDS = ("mask", "probability", "overlay", "instances", "contours")
@@ -24,8 +24,8 @@ class SegmentOptions:
             choice("kind", kind, SEGMENT_KINDS)
         if not self.kind:
             raise OptionError("kind", "names no kind")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise OptionError("threshold", f"must be from 0 to 1, got {self.threshold:g}")
+        if self.threshold is not None:
+            share("threshold", self.threshold)
         at_least("min_area", self.min_area, 0)
         at_least("tile", self.tile, 1)
 
@@ -79,8 +79,7 @@ class TrainSegmentOptions:
             if getattr(self, name) is not None:
                 at_least(name, getattr(self, name), 1)
         for name in ("momentum", "balance", "invert", "average"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OptionError(name, f"must be from 0 to 1, got {getattr(self, name):g}")
+            share(name, getattr(self, name))
         if not 0.1 <= self.border_sigma <= 100:
             raise OptionError("border_sigma", f"must be from 0.1 to 100, got {self.border_sigma:g}")
         within("fold", self.fold, 0, 10_000)

@@ -7,7 +7,7 @@ import math
 STROKES_ACROSS = 64
 # Pixels that strokes are wide at the coarsest scale, about: the network sees whole strokes there, and how they lie.
 COARSEST_STROKE = 4.0
-MOST_SCALES = 16
+MAX_SCALES = 16
 LEAST_SIDE = 64  # pixels of the coarsest scale's longest side
 
 
@@ -20,7 +20,7 @@ def scales_for(stroke: float, size: int | None) -> int:
     """
     scales = 1 + max(1, round(math.log2(stroke / COARSEST_STROKE))) if 0 < stroke < math.inf else 1
     most = 1 + int(math.log2(size / LEAST_SIDE)) if size and size >= LEAST_SIDE else 1
-    return min(scales, most if size else MOST_SCALES)
+    return min(scales, most if size else MAX_SCALES)
 
 
 def steps_for(scales: int, steps: tuple[int, ...]) -> tuple[int, ...]:

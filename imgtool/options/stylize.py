@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from imgtool.errors import OptionError
 from imgtool.options.checks import MAX_SEED, at_least, choice, share, weighted, within
-from imgtool.options.strokes import STROKES_ACROSS, scales_for, steps_for
+from imgtool.options.strokes import MAX_SCALES, STROKES_ACROSS, scales_for, steps_for
 
 # Convolutions in each of the five blocks: Simonyan & Zisserman 2014, table 1, columns D and E.
 VGG_CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -16,7 +16,6 @@ STYLE_NETWORKS = {"vgg19": "vgg19", "vgg16": "vgg16", "vgg19-torchvision": "vgg1
 POOLS = ("max", "average")
 OPTIMIZERS = ("lbfgs", "adam")
 INITS = ("content", "noise", "style")
-MAX_SCALES = 16
 LEAST_TILE = 64  # pixels; below, nearly all work would be on what tiles see around them
 UNLIMITED = 1_000_000  # steps, when `time` alone is given
 
@@ -65,9 +64,7 @@ class StylizeOptions:
     rescale: bool = False  # filters with a mean activation of 1, losses as means: Gatys et al.'s own
     exact: bool = False  # fp32, unless another precision is asked for
     margin: int = 16  # pixels by which pictures are mirrored outwards for the network, a multiple of 16
-    tile: int | None = (
-        None  # side of the parts that larger pictures are worked on in, pixels; None for the whole
-    )
+    tile: int | None = None  # side in pixels of the parts of larger pictures; None for the whole at once
     history: int = 10  # pairs that L-BFGS remembers
     init: str = "content"  # one of INITS; anything else names a picture
     style_scale: float = 1.0  # size of the style picture's longest side against the result's

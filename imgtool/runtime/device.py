@@ -50,10 +50,7 @@ class Device:
 
     def placed(self, network: Network) -> Network:
         """The network itself, moved here with its channels last, in the type that it has."""
-        where: Any = {
-            "device": self.torch,
-            "memory_format": torch.channels_last,
-        }  # which torch's types do not know
+        where: Any = {"device": self.torch, "memory_format": torch.channels_last}  # unknown to torch's types
         moved: Network = network.to(**where)
         return moved
 

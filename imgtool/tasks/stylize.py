@@ -179,9 +179,8 @@ def _tile_pixels(options: StylizeOptions, reach: int) -> int:
 FEATURE_NUMBERS, STYLE_NUMBERS, PICTURE_BYTES = 680, 260, 12
 # How many such pictures there are besides while the objective is evaluated, and during a step.
 EVALUATED, STEPPED = 7.5, 8
-KEPT_NUMBERS = (
-    8  # in the features of the content layer, which are kept also where a picture is worked on in tiles
-)
+# In the features of the content layer, which are kept also where a picture is worked on in tiles.
+KEPT_NUMBERS = 8
 # The same of the edge detector, in the largest window that its tiles see.
 EDGE_NUMBERS, EDGE_WINDOW = 170, 800**2
 NETWORK_NUMBERS, REACH = 13_000_000, 96
