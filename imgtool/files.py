@@ -1,4 +1,4 @@
-"""Writing files so that they appear whole or not at all, and printing their names on one line."""
+"""Writing files so that they appear whole or not at all; names of files and what went wrong, on one line."""
 
 from __future__ import annotations
 
@@ -48,6 +48,16 @@ def printable(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
         return character.encode("unicode_escape").decode("ascii")
 
     return "".join(map(shown, os.fsdecode(path)))
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, or else what it is, on one line of valid text."""
+    return printable((str(error).strip() or type(error).__name__).splitlines()[0])
+
+
+def system_reason(error: OSError) -> str:
+    """What the system says: "no such file or directory"."""
+    return (error.strerror or str(error)).lower()
 
 
 def sha256_file(path: Path) -> str:

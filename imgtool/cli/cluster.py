@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from imgtool.errors import ImgtoolError, OptionError
-from imgtool.files import printable
+from imgtool.files import first_line, printable
 
 LOCAL = "local"  # as an address: a cluster on this machine, for as long as it is needed
 PATIENCE = 5.0  # seconds for a machine to answer at all; Ray itself asks for minutes
@@ -152,8 +152,3 @@ def _reason(error: Exception) -> str:
     if isinstance(cause, BaseException):  # raised by the task
         return f"{type(cause).__name__}: {first_line(cause)}"
     return f"{type(error).__name__}: {first_line(error)}"
-
-
-def first_line(error: BaseException) -> str:
-    """What an exception says, on one line."""
-    return printable((str(error).strip() or type(error).__name__).splitlines()[0])

@@ -14,10 +14,9 @@ from typing import Any, Self
 
 from imgtool import __version__
 from imgtool.cli.batch import Job, Work
-from imgtool.cli.cluster import first_line
 from imgtool.cli.console import console
 from imgtool.errors import ImgtoolError
-from imgtool.files import TEMPORARY_PREFIX
+from imgtool.files import TEMPORARY_PREFIX, first_line
 from imgtool.runtime import processor
 
 HERE = "here"  # the folder that stands for the one where the batch was started

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import click
 
 from imgtool.errors import BadImage
-from imgtool.files import printable
+from imgtool.files import printable, system_reason
 from imgtool.imaging import suffixes
 
 STREAM = "-"
@@ -109,7 +109,7 @@ def opened(source: Source) -> Iterator[BinaryIO]:
         with source.path.open("rb") as file:
             yield file
     except OSError as error:  # a disk may fail at any byte
-        raise BadImage(source, (error.strerror or str(error)).lower()) from error
+        raise BadImage(source, system_reason(error)) from error
 
 
 def find_sources(

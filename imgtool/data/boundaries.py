@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from imgtool.data.named_files import listed
 from imgtool.errors import BadImage, DataError
-from imgtool.files import printable
+from imgtool.files import printable, system_reason
 from imgtool.imaging.io import read_picture
 from imgtool.imaging.picture import to_8_bits
 from imgtool.imaging.suffixes import READABLE
@@ -73,7 +73,7 @@ def _annotations(path: Path) -> list[NDArray[Any]]:
         cells = loadmat(path, variable_names=["groundTruth"])["groundTruth"].ravel()
         maps = [np.asarray(cell["Boundaries"][0, 0]) for cell in cells]
     except OSError as error:
-        raise DataError(f"{printable(path)}: {(error.strerror or str(error)).lower()}") from error
+        raise DataError(f"{printable(path)}: {system_reason(error)}") from error
     except Exception as error:  # loadmat raises whatever the bytes lead it to
         reason = printable(str(error) or type(error).__name__)[:100]
         expected = "expected a MATLAB file with groundTruth{k}.Boundaries"

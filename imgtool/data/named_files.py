@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from imgtool.errors import DataError
-from imgtool.files import printable
+from imgtool.files import printable, system_reason
 
 
 def listed(folder: Path, suffixes: Collection[str], what: str) -> list[Path]:
@@ -20,7 +20,7 @@ def listed(folder: Path, suffixes: Collection[str], what: str) -> list[Path]:
     try:
         paths = sorted(folder.iterdir())
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = system_reason(error)
         raise DataError(f"{printable(folder)}: {reason}, expected a folder of {what}") from error
     return [path for path in paths if path.suffix[1:].lower() in suffixes and not path.name.startswith(".")]
 

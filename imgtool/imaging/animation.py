@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imgtool.errors import BadImage, OutputError
-from imgtool.files import atomic_write, printable
+from imgtool.files import atomic_write, printable, system_reason
 from imgtool.imaging.decode import MAX_PIXELS, pillow_settings, sniff, too_large
 from imgtool.imaging.encode import FORMATS, recipe_options
 from imgtool.imaging.recipes import sidecar_path, to_json
@@ -54,7 +54,7 @@ def read_timing(path: Path) -> Timing:
     except BadImage:
         raise
     except OSError as error:
-        raise BadImage(name, (error.strerror or str(error)).lower()) from error
+        raise BadImage(name, system_reason(error)) from error
     except Exception as error:  # whatever a decoder raises for bytes it does not like
         raise BadImage(name, f"damaged {called} file") from error
     return Timing(tuple(seconds), loop)

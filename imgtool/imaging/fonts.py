@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import ImageFont
 
 from imgtool.errors import OptionError
-from imgtool.files import printable
+from imgtool.files import printable, system_reason
 from imgtool.options.captcha import DEFAULT_FAMILIES
 
 SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
@@ -133,7 +133,7 @@ def _read(path: Path, origin: str) -> Font:
     try:
         return Font.of(path.read_bytes(), origin)
     except OSError as error:
-        reason = "it is no font" if error.errno is None else (error.strerror or str(error)).lower()
+        reason = "it is no font" if error.errno is None else system_reason(error)
         raise OptionError("font", f"{printable(path)} cannot be read: {reason}") from error
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from imgtool.errors import BadImage
-from imgtool.files import printable
+from imgtool.files import first_line, printable, system_reason
 from imgtool.imaging.decode import too_large
 from imgtool.imaging.io import read_picture
 from imgtool.imaging.raster import Raster, raster_of
@@ -75,7 +75,7 @@ def _array(path: Path, name: str, max_pixels: int) -> Raster:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise BadImage(name, (error.strerror or str(error)).lower()) from error
+        raise BadImage(name, system_reason(error)) from error
     try:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -96,8 +96,7 @@ def _array(path: Path, name: str, max_pixels: int) -> Raster:
         file.close()
         if isinstance(error, BadImage):
             raise
-        reason = printable(str(error) or type(error).__name__).splitlines()[0]
-        raise BadImage(name, f"no array of samples: {reason}") from error
+        raise BadImage(name, f"no array of samples: {first_line(error)}") from error
 
 
 def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
@@ -116,7 +115,7 @@ def _tiff(path: Path, name: str, max_pixels: int) -> Raster | None:
     except Exception as error:  # tifffile raises whatever the bytes lead it to
         if isinstance(error, FileNotFoundError):
             raise BadImage(name, "no such file") from error
-        reason = printable(str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         if "imagecodecs" in reason:
             return None
         raise BadImage(name, f"damaged TIFF file ({reason})") from error

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from imgtool.errors import WeightsError
+from imgtool.files import first_line
 from imgtool.runtime.entries import Member
 
 MAX_MEMBERS = 100_000
@@ -26,8 +27,7 @@ def read_member(archive: Path, member: Member) -> bytes:
     except WeightsError:
         raise
     except Exception as error:  # Decoders raise whatever the bytes lead them to
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"{archive.name} cannot be read as an archive: {reason}") from error
+        raise WeightsError(f"{archive.name} cannot be read as an archive: {first_line(error)}") from error
 
 
 def _from_zip(archive: Path, member: Member) -> bytes:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from imgtool.errors import BadImage, WeightsError
-from imgtool.files import atomic_write, printable
+from imgtool.files import atomic_write, first_line, printable
 from imgtool.runtime.convert import write_safetensors
 
 if TYPE_CHECKING:
@@ -207,9 +207,8 @@ def _checkpoint(path: Path) -> dict[str, Tensor]:
     except OSError:
         raise
     except Exception as error:  # The unpickler raises whatever the bytes lead it to
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise WeightsError(
-            f"{printable(path)} is no checkpoint of plain tensors: {reason}",
+            f"{printable(path)} is no checkpoint of plain tensors: {first_line(error)}",
             hint="save it as .safetensors, or as a state dict",
         ) from error
     for key in WRAPPERS:

@@ -23,6 +23,7 @@ from unearth import Link, PackageFinder
 from unearth.auth import MultiDomainBasicAuth
 from unearth.fetchers import PyPIClient
 
+from imgtool.files import first_line
 from imgtool.runtime.entries import Distribution, Pin
 
 PIP_SECTIONS = ("global", "install", "download", ":env:")  # A later one overrides an earlier one, as in pip.
@@ -222,13 +223,8 @@ def _offers(client: PyPIClient, kind: str, url: str, wanted: Distribution, probl
             packages = finder.find_all_packages(wanted.name, allow_yanked=True)
             return [package.link for package in packages if package.link.filename == wanted.file]
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, LookupError, OSError) as error:
-        problems.append(_first_line(error))
+        problems.append(first_line(error))
         return []
-
-
-def _first_line(error: Exception) -> str:
-    """What an exception says, in one line."""
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 class _Ear(logging.Handler):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from imgtool.errors import DataError, Diverged
-from imgtool.files import printable
+from imgtool.files import first_line, printable
 from imgtool.imaging.picture import Picture
 from imgtool.runtime.ranks import ALONE, Ranks
 from imgtool.training.report import run_report
@@ -204,8 +204,9 @@ class _Fit:
                 )
                 self.before, self.best = float(saved["seconds"]), float(saved["best"])
             except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-                reason = (str(error) or type(error).__name__).splitlines()[0]
-                raise DataError(f"{printable(self.run.path / LAST)} is not of this run: {reason}") from error
+                raise DataError(
+                    f"{printable(self.run.path / LAST)} is not of this run: {first_line(error)}"
+                ) from error
         self.run.forget_after(self.done)
         return saved is not None
 

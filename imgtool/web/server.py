@@ -6,6 +6,7 @@ from typing import Any
 import uvicorn
 
 from imgtool.errors import ImgtoolError
+from imgtool.files import system_reason
 
 GOODBYE_SECONDS = 2  # for answers that are under way when the server ends
 CONNECTIONS = 200
@@ -21,7 +22,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = system_reason(error)
         raise ImgtoolError(f"cannot listen on {host}, port {port}: {reason}", hint="--port 0") from error
 
 
