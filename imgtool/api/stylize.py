@@ -191,8 +191,7 @@ def _in_one_pass(
 
 def _size(photo: Picture, longest: int | None) -> tuple[int, int]:
     """(height, width) of the result."""
-    size = (photo.height, photo.width)
-    return size if longest is None else fit(size, longest)
+    return fit((photo.height, photo.width), longest)
 
 
 def _last(

@@ -62,9 +62,7 @@ class FastStyleWork:
 
     def paint(self, picture: Picture, before: Before | None, *, title: str) -> Painted:
         """A photo repainted, after the frame before if it is known."""
-        size = (picture.height, picture.width)
-        if self.options.size is not None:
-            size = fit(size, self.options.size)
+        size = fit((picture.height, picture.width), self.options.size)
         smaller = f"--size {max(size) // 2}"
         require_memory(self.session.device.torch, memory_needed(size, self.painter), hint=smaller)
         with memory_told("out of memory", hint=smaller), console.progress(title) as on_progress:

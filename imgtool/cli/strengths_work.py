@@ -45,7 +45,7 @@ class StrengthsWork(StylizeWork):
         return _make_sheet(self.session, job, self._panels, options, sidecar=self.values["sidecar"])
 
     def _panels(self, photo: Picture, on_progress: OnProgress) -> Panels:
-        content, size = to_image(photo.pixels), _size(photo, self.options.size)
+        content, size = to_image(photo.pixels), fit((photo.height, photo.width), self.options.size)
         done, steps = 0, sum(self.options.steps_per_scale)
         total = steps * len(self.styles) * len(STRENGTHS)
         for name, style in zip(self.names, self.styles, strict=True):
@@ -116,11 +116,6 @@ def _make_sheet(
     console.say(f"{job}: {len(drawn)} pictures, {sheet.width}x{sheet.height}, {seconds:.1f} s")
     told = {"width": sheet.width, "height": sheet.height, "seconds": round(seconds, 3)}
     return {**told, **session.about()}
-
-
-def _size(photo: Picture, longest: int | None) -> tuple[int, int]:
-    size = (photo.height, photo.width)
-    return size if longest is None else fit(size, longest)
 
 
 def _covering(style: Tensor, size: tuple[int, int]) -> Tensor:

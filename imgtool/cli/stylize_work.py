@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import zip_longest
@@ -97,7 +97,7 @@ class StylizeWork:
             also=ingredients,
             unfinished=painted.interrupted is not None,
         )
-        self._write(job, painted.picture, recipe)
+        self.session.write(job, painted.picture, recipe, sidecar=self.values["sidecar"])
         if self.values["save_masks"]:
             for number, (_, mask) in enumerate(self.regions.shown(painted.styles), start=1):
                 self.session.write_beside(job, f"-mask{number}.png", mask)
@@ -124,17 +124,9 @@ class StylizeWork:
             began: from when `--time` counts.
         """
         began = began or time.monotonic()
-        size = (picture.height, picture.width)
-        if self.options.size is not None:
-            size = fit(size, self.options.size)
-        hint = self._less_memory(size)
-        content, options = to_image(picture.pixels), self.options
-        begin = partial(stylize, init=self.init)
-        last = None if before is None else carried(before, content, size)
-        if last is not None and last.goes_on:
-            # A recipe of a frame has its options as they were used.
-            options = options.of_later_frames if self.values["video"] else options
-            begin = partial(stylize_frame, last=last)
+        size = fit((picture.height, picture.width), self.options.size)
+        content, hint = to_image(picture.pixels), self._less_memory(size)
+        options, repaint = self._task(content, before, size)
         tries = stylize_memory.fitting(
             options,
             size,
@@ -144,17 +136,17 @@ class StylizeWork:
             hint=hint,
         )
         styles = self.regions.placed(self.styles, picture, size)
-        with previewed(title, wanted=self.values["preview"]) as (on_progress, on_picture):
+        with previewed(title, wanted=self.values["preview"]) as told:
 
             def run(options: StylizeOptions) -> tuple[StylizeOptions, StylizeResult]:
-                return options, begin(
+                return options, repaint(
                     content,
                     styles,
                     options,
                     network=self.network,
                     terms=self.terms,
                     deadline=self._deadline(began, size),
-                    on_step=self._on_step(options, job, picture, began, on_progress, on_picture),
+                    on_step=self._on_step(options, job, picture, began, *told),
                 )
 
             options, result = step_down(run, tries, say=stylize_memory.say_leaner, hint=hint)
@@ -167,6 +159,17 @@ class StylizeWork:
             result=result,
             styles=styles,
         )
+
+    def _task(
+        self, content: Tensor, before: Before | None, size: tuple[int, int]
+    ) -> tuple[StylizeOptions, Callable[..., StylizeResult]]:
+        """The options of a photo, and what repaints it: where it goes on from the frame before, from that one."""
+        last = None if before is None else carried(before, content, size)
+        if last is None or not last.goes_on:
+            return self.options, partial(stylize, init=self.init)
+        # A recipe of a frame has its options as they were used.
+        options = self.options.of_later_frames if self.values["video"] else self.options
+        return options, partial(stylize_frame, last=last)
 
     def _less_memory(self, size: tuple[int, int]) -> str:
         """The option that helps where memory does not suffice for a result of (height, width)."""
@@ -250,9 +253,6 @@ class StylizeWork:
                 self.session.write_beside(job, f"-step{step.number:04d}.png", to_picture(image, alpha))
 
         return on_step
-
-    def _write(self, job: Job, painted: Picture, recipe: dict[str, Any]) -> None:
-        self.session.write(job, painted, recipe, sidecar=self.values["sidecar"])
 
     def _write_sheet(self, job: Job, photo: Picture, painted: Repainted) -> None:
         from imgtool.imaging.sheet import draw_sheet

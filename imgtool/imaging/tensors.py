@@ -34,8 +34,10 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def fit(size: tuple[int, int], longest: float) -> tuple[int, int]:
-    """(height, width) of the same shape whose longest side is `longest` pixels; no side falls below 1."""
+def fit(size: tuple[int, int], longest: float | None) -> tuple[int, int]:
+    """(height, width) of the same shape with a longest side of so many pixels, none below 1; as it is for None."""
+    if longest is None:
+        return size
     scale = longest / max(size)
     height, width = (max(1, round(side * scale)) for side in size)
     return height, width

@@ -120,9 +120,7 @@ def stylize(
         Gatys, Ecker & Bethge 2016. https://doi.org/10.1109/CVPR.2016.265
     """
     device = next(network.parameters()).device
-    size = (content.shape[-2], content.shape[-1])
-    if options.size is not None:
-        size = fit(size, options.size)
+    size = fit((content.shape[-2], content.shape[-1]), options.size)
     options = options.for_size(max(size))
     full = resize(content, size).to(device)
     if options.strength == 0:
