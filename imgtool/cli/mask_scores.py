@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from imgtool.data.coding import Coding
 from imgtool.imaging.report import Plot
-from imgtool.metrics.masks import ClassScores
+from imgtool.metrics.masks import BORDER_THRESHOLDS, ClassScores
 from imgtool.tasks.score_masks import (
     HALF,
     OVERLAPS,
-    TRIED,
     BorderCounts,
     BorderSet,
     ClassSet,
@@ -90,8 +89,8 @@ def told_borders(scores: BorderSet, coding: Coding) -> Told:
     }
     plot = Plot(
         {
-            "V-Rand": list(zip(TRIED, scores.rands.tolist(), strict=True)),
-            "V-Info": list(zip(TRIED, scores.infos.tolist(), strict=True)),
+            "V-Rand": list(zip(BORDER_THRESHOLDS, scores.rands.tolist(), strict=True)),
+            "V-Info": list(zip(BORDER_THRESHOLDS, scores.infos.tolist(), strict=True)),
         },
         "threshold",
         "score",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-THRESHOLDS = tuple(round(value / 100, 2) for value in (1, 2, 3, 4, *range(5, 100, 5), 96, 97, 98, 99))
+BORDER_THRESHOLDS = tuple(round(value / 100, 2) for value in (1, 2, 3, 4, *range(5, 100, 5), 96, 97, 98, 99))
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,13 @@ def cells(foreground: NDArray[np.floating[Any]], threshold: float) -> NDArray[np
 def border_table(
     foreground: NDArray[np.floating[Any]], truth: NDArray[Any], thresholds: Sequence[float]
 ) -> list[VScores]:
-    """V-Rand and V-Info of one picture at each threshold; see `border_scores`."""
+    """V-Rand and V-Info of one picture at each threshold.
+
+    Args:
+        foreground: (H, W) in [0, 1], the probability that a pixel is of a cell.
+        truth: (H, W), cells by number, 0 on the borders between them.
+        thresholds: to try.
+    """
     scores: list[VScores] = []
     before = -1
     for threshold in thresholds:
@@ -122,44 +128,27 @@ class BorderScores:
     info_at_half: float
 
 
-def border_scores(
-    foregrounds: Sequence[NDArray[np.floating[Any]]],
-    truths: Sequence[NDArray[Any]],
-    thresholds: Sequence[float] = THRESHOLDS,
-) -> BorderScores:
-    """V-Rand and V-Info of probabilities that a pixel is of a cell.
+def best_borders(tables: Sequence[Sequence[VScores]], thresholds: Sequence[float]) -> BorderScores:
+    """V-Rand and V-Info of a set of pictures.
 
     Args:
-        foregrounds: (H, W) each.
-        truths: (H, W) each: cells by number, 0 on the borders between them.
-        thresholds: to try.
+        tables: of each picture, its `border_table`.
+        thresholds: those of the tables, among them 0.5.
     Returns:
         The means over the pictures, at the threshold with the best V-Rand for `rand`, with the best V-Info for
         `info`; `threshold` is the former.
-    """
-    tried = sorted({*thresholds, 0.5})
-    tables = [border_table(*each, tried) for each in zip(foregrounds, truths, strict=True)]
-    return best_borders(tables, tried)
-
-
-def best_borders(tables: Sequence[Sequence[VScores]], tried: Sequence[float]) -> BorderScores:
-    """What `border_scores` returns, of the pictures' tables.
-
-    Args:
-        tables: of each picture, its scores at each threshold.
-        tried: the thresholds, among them 0.5.
     """
     rand, info = (
         np.mean([[getattr(score, name) for score in row] for row in tables], axis=0)
         for name in ("rand", "info")
     )
-    half = tried.index(0.5)
+    half = thresholds.index(0.5)
     best, best_info = int(rand.argmax()), int(info.argmax())
     return BorderScores(
         rand=float(rand[best]),
         info=float(info[best_info]),
-        threshold=tried[best],
-        info_threshold=tried[best_info],
+        threshold=thresholds[best],
+        info_threshold=thresholds[best_info],
         rand_at_half=float(rand[half]),
         info_at_half=float(info[half]),
     )

@@ -13,8 +13,7 @@ from imgtool.data.mask_pairs import numbered
 from imgtool.imaging.overlay import overlay
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.raster import raster_of
-from imgtool.metrics.masks import THRESHOLDS as BORDER_THRESHOLDS
-from imgtool.metrics.masks import average_precision, best_borders, border_table, dice
+from imgtool.metrics.masks import BORDER_THRESHOLDS, average_precision, best_borders, border_table, dice
 from imgtool.nn.unet import UNet
 from imgtool.options.segment import SegmentOptions
 from imgtool.runtime.device import Device

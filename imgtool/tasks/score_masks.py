@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtool.metrics.masks import (
-    THRESHOLDS,
+    BORDER_THRESHOLDS,
     BorderScores,
     ClassScores,
     ObjectCounts,
@@ -23,8 +23,7 @@ from imgtool.metrics.masks import (
 )
 from imgtool.tasks.spread import Spread
 
-TRIED = tuple(sorted({*THRESHOLDS, 0.5}))
-HALF = TRIED.index(0.5)
+HALF = BORDER_THRESHOLDS.index(0.5)
 OVERLAPS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 # Pixels that are right, right and background, found but not there, missed, taken for another class; and what a
 # found object has too much or too little.
@@ -43,7 +42,7 @@ OnImage = Callable[[int], None]  # told how many pictures are done
 
 @dataclass(frozen=True, eq=False)
 class BorderCounts:
-    """A picture of cells with borders between them, at each threshold of `TRIED`.
+    """A picture of cells with borders between them, at each threshold of `BORDER_THRESHOLDS`.
 
     Attributes:
         table: V-Rand and V-Info.
@@ -63,7 +62,7 @@ class BorderSet:
     Attributes:
         best: V-Rand and V-Info, where the threshold is one for all.
         rand_split, rand_merge, info_split, info_merge: the parts of both at their thresholds.
-        rands, infos: at each threshold of `TRIED`.
+        rands, infos: at each threshold of `BORDER_THRESHOLDS`.
         error: share of wrong pixels at 0.5.
         best_error, error_threshold: the least of them with one threshold.
         inverse_error: about the least if probabilities were those of the lower value.
@@ -88,13 +87,13 @@ class BorderSet:
 
     @property
     def rand_at(self) -> int:
-        """Where in `TRIED` the best threshold for V-Rand is."""
-        return TRIED.index(self.best.threshold)
+        """Where in `BORDER_THRESHOLDS` the best threshold for V-Rand is."""
+        return BORDER_THRESHOLDS.index(self.best.threshold)
 
     @property
     def info_at(self) -> int:
-        """Where in `TRIED` the best threshold for V-Info is."""
-        return TRIED.index(self.best.info_threshold)
+        """Where in `BORDER_THRESHOLDS` the best threshold for V-Info is."""
+        return BORDER_THRESHOLDS.index(self.best.info_threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,25 +152,25 @@ def score_borders(
         on_image: told of each picture.
     """
     images = _each(partial(_borders, read), items, spread, on_image)
-    best = best_borders([image.table for image in images], TRIED)
+    best = best_borders([image.table for image in images], BORDER_THRESHOLDS)
     errors = np.mean([image.errors for image in images], axis=0)
     least = int(errors.argmin())
 
     def mean(name: str, at: int) -> float:
         return float(np.mean([getattr(image.table[at], name) for image in images]))
 
-    rand_at, info_at = TRIED.index(best.threshold), TRIED.index(best.info_threshold)
+    rand_at, info_at = (BORDER_THRESHOLDS.index(each) for each in (best.threshold, best.info_threshold))
     return BorderSet(
         best=best,
         rand_split=mean("rand_split", rand_at),
         rand_merge=mean("rand_merge", rand_at),
         info_split=mean("info_split", info_at),
         info_merge=mean("info_merge", info_at),
-        rands=np.array([mean("rand", at) for at in range(len(TRIED))]),
-        infos=np.array([mean("info", at) for at in range(len(TRIED))]),
+        rands=np.array([mean("rand", at) for at in range(len(BORDER_THRESHOLDS))]),
+        infos=np.array([mean("info", at) for at in range(len(BORDER_THRESHOLDS))]),
         error=float(errors[HALF]),
         best_error=float(errors[least]),
-        error_threshold=TRIED[least],
+        error_threshold=BORDER_THRESHOLDS[least],
         inverse_error=1 - float(errors.max()),
         dice=np.mean([image.half.dice for image in images], axis=0),
         iou=np.mean([image.half.iou for image in images], axis=0),
@@ -237,9 +236,9 @@ def _borders(read: ReadBorders[Item], item: Item) -> BorderCounts:
 
     foreground, inside = read(item)
     objects, _ = ndimage.label(inside)
-    errors = [float(((foreground >= threshold) != inside).mean()) for threshold in TRIED]
-    half = class_scores(confusion(foreground >= TRIED[HALF], inside, 2))
-    return BorderCounts(border_table(foreground, objects, TRIED), np.array(errors), half)
+    errors = [float(((foreground >= threshold) != inside).mean()) for threshold in BORDER_THRESHOLDS]
+    half = class_scores(confusion(foreground >= BORDER_THRESHOLDS[HALF], inside, 2))
+    return BorderCounts(border_table(foreground, objects, BORDER_THRESHOLDS), np.array(errors), half)
 
 
 def _confusion(read: ReadLabels[Item], classes: int, item: Item) -> NDArray[np.int64]:

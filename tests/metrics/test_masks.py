@@ -4,9 +4,10 @@ from scipy import ndimage
 from skimage.metrics import adapted_rand_error, variation_of_information
 
 from imgtool.metrics.masks import (
-    THRESHOLDS,
+    BORDER_THRESHOLDS,
     average_precision,
-    border_scores,
+    best_borders,
+    border_table,
     cells,
     dice,
     iou,
@@ -93,20 +94,25 @@ def test_cells_of_nothing_and_everything():
     assert cells(corner, 0.5).max() == 2  # connected by four
 
 
+def scored(foregrounds, truths):
+    tables = [border_table(*each, BORDER_THRESHOLDS) for each in zip(foregrounds, truths, strict=True)]
+    return best_borders(tables, BORDER_THRESHOLDS)
+
+
 def test_threshold_is_one_for_all_pictures():
     truth = grid()
     weak = np.where(truth > 0, 0.6, 0.3).astype(np.float32)  # right from 0.3 to 0.6
     strong = np.where(truth > 0, 0.95, 0.7).astype(np.float32)  # right from 0.7 to 0.95
-    scores = border_scores([weak], [truth])
+    scores = scored([weak], [truth])
     assert scores.rand == pytest.approx(1)
     assert 0.3 <= scores.threshold < 0.6
     assert scores.rand_at_half == pytest.approx(1)
-    both = border_scores([weak, strong], [truth, truth])
+    both = scored([weak, strong], [truth, truth])
     assert both.rand < 1
-    each = [border_scores([one], [truth]).rand for one in (weak, strong)]
+    each = [scored([one], [truth]).rand for one in (weak, strong)]
     assert each == [pytest.approx(1)] * 2
-    assert border_scores([strong], [truth]).rand_at_half < 0.7
-    assert {0.01, 0.5, 0.99} <= set(THRESHOLDS)
+    assert scored([strong], [truth]).rand_at_half < 0.7
+    assert {0.01, 0.5, 0.99} <= set(BORDER_THRESHOLDS)
 
 
 def test_dice_and_iou():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from imgtool.metrics.masks import BORDER_THRESHOLDS
 from imgtool.tasks.score_masks import (
     CONFUSED,
     FALSE,
@@ -9,7 +10,6 @@ from imgtool.tasks.score_masks import (
     MISSED,
     OVERLAPS,
     RAGGED,
-    TRIED,
     judged_classes,
     judged_objects,
     score_borders,
@@ -52,7 +52,10 @@ def test_one_threshold_is_the_best_for_all_pictures(inside):
     scores = score_borders([(low, inside), (high, inside)], as_given)
     assert scores.best.rand == pytest.approx(1)
     assert 0.2 <= scores.best.threshold < 0.7
-    assert scores.rands[TRIED.index(0.15)] < 0.9 and scores.rands[TRIED.index(0.75)] < 0.9
+    assert (
+        scores.rands[BORDER_THRESHOLDS.index(0.15)] < 0.9
+        and scores.rands[BORDER_THRESHOLDS.index(0.75)] < 0.9
+    )
     assert scores.rands[scores.rand_at] == scores.best.rand
 
 

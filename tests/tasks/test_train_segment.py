@@ -9,7 +9,7 @@ from PIL import Image
 from imgtool.data.coding import OBJECT_CLASSES, Coding, coding_of
 from imgtool.data.mask_pairs import check_pairs, find_mask_pairs, numbered
 from imgtool.imaging.raster import raster_of
-from imgtool.metrics.masks import average_precision, border_scores, dice
+from imgtool.metrics.masks import BORDER_THRESHOLDS, average_precision, best_borders, border_table, dice
 from imgtool.options.segment import TrainSegmentOptions
 from imgtool.runtime.checkpoints import save_tensors
 from imgtool.runtime.device import Device
@@ -328,7 +328,11 @@ def test_scores_are_those_of_all_pictures_at_once(data, metric):
         truths = [judge.examples[index] for index in judge.chosen]
         seen = [probabilities(raster_of(each.pixels), segmenter, tile=512) for each in truths]
         if metric == "v-rand":
-            scores = border_scores([foreground(each) for each in seen], [each.objects for each in truths])
+            tables = [
+                border_table(foreground(each), truth.objects, BORDER_THRESHOLDS)
+                for each, truth in zip(seen, truths, strict=True)
+            ]
+            scores = best_borders(tables, BORDER_THRESHOLDS)
             best[probes] = (scores.rand, scores.info_threshold)
             continue
         tried = {}
