@@ -17,11 +17,11 @@ def seen_in(step: int, size: int, count: int, *, seed: int) -> Iterator[tuple[in
         seed: of the order, and of the random numbers.
     """
     for place in range(step * size, (step + 1) * size):
-        index = int(_order(seed, place // count, count)[place % count])
+        index = int(shuffled((seed, 0, place // count), count)[place % count])
         yield index, np.random.default_rng((seed, 1, place))
 
 
 @lru_cache(maxsize=2)  # a step at the end of a round needs two
-def _order(seed: int, around: int, count: int) -> NDArray[np.int64]:
-    """The order of one round."""
-    return np.random.default_rng((seed, 0, around)).permutation(count)
+def shuffled(seed: tuple[int, ...], count: int) -> NDArray[np.int64]:
+    """The numbers below `count` in the order of one round, which the seed tells."""
+    return np.random.default_rng(seed).permutation(count)

@@ -1,13 +1,12 @@
 """Pictures of a set in the order in which they are trained on, those that are held out, and some to be shown."""
 
 import hashlib
-from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from imgtool.data.order import shuffled
 from imgtool.data.picture_set import PictureSet, Pixels
 
 
@@ -27,15 +26,9 @@ def batch_of(
     """
     count = len(pictures.pixels)
     indices = range(number * size, (number + 1) * size)[part]
-    which = [int(_order(seed, index // count, count)[index % count]) for index in indices]
+    which = [int(shuffled((seed, index // count), count)[index % count]) for index in indices]
     pixels = torch.from_numpy(pictures.pixels[which])
     return pixels.permute(0, 3, 1, 2).float() / 255, torch.from_numpy(pictures.labels[which])
-
-
-@lru_cache(maxsize=2)  # a step at the end of a round needs two
-def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """The order of one round."""
-    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 def held_out(pictures: PictureSet, count: int, *, seed: int) -> tuple[PictureSet, PictureSet]:

@@ -86,8 +86,8 @@ class Tiling:
 
     def tiles(self, height: int, width: int) -> Iterator[Tile]:
         """The tiles of a picture, row by row; together they keep each pixel once."""
-        for rows in self._spans(height):
-            for columns in self._spans(width):
+        for rows in self.spans(height):
+            for columns in self.spans(width):
                 yield Tile(rows, columns)
 
     def count(self, height: int, width: int) -> int:
@@ -98,15 +98,8 @@ class Tiling:
     def _side(self) -> int:
         return max(self.stride, self.side // self.stride * self.stride)
 
-    def rows(self, height: int) -> Iterator[Span]:
-        """The rows of tiles of a picture, from the top."""
-        yield from self._spans(height)
-
-    def columns(self, width: int) -> Iterator[Span]:
-        """The tiles of a row."""
-        yield from self._spans(width)
-
-    def _spans(self, length: int) -> Iterator[Span]:
+    def spans(self, length: int) -> Iterator[Span]:
+        """The tiles along one side of a picture, from its beginning."""
         side = self._side()
         for first in range(0, length, side):
             yield self._span(first, min(first + side, length), length)

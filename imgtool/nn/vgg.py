@@ -51,7 +51,6 @@ class VGG(nn.Module):
 
     mean: Tensor
     scale: Tensor
-    memory_format = torch.channels_last
 
     def __init__(
         self,
@@ -200,7 +199,7 @@ class VGG(nn.Module):
         image = (image - self.mean) * self.scale
         image = image.flip(1) if self.bgr else image
         weight = self.get_parameter("conv1_1.weight")
-        return image.to(weight.dtype).contiguous(memory_format=self.memory_format)
+        return image.to(weight.dtype).contiguous(memory_format=torch.channels_last)
 
 
 class _MaxPool(torch.autograd.Function):

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 from imgtool.runtime import processes
 
@@ -76,15 +77,8 @@ def keep_large(wanted: bool) -> bool:
 
 
 def _set(settings: Mapping[int, int]) -> bool:
-    if not sys.platform.startswith("linux"):
-        return False
-    import ctypes
-
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library
-        return False
-    return all([mallopt(name, value) for name, value in settings.items()])  # noqa: C419, each is set
+    mallopt = _of_glibc("mallopt")
+    return bool(mallopt) and all([mallopt(*each) for each in settings.items()])  # noqa: C419, each is set
 
 
 def give_back_memory() -> bool:
@@ -93,11 +87,17 @@ def give_back_memory() -> bool:
     Returns:
         Whether the C library can.
     """
+    trim = _of_glibc("malloc_trim")
+    return bool(trim and trim(0))
+
+
+def _of_glibc(name: str) -> Any:
+    """A function of glibc; None on other systems and with another C library."""
     if not sys.platform.startswith("linux"):
-        return False
+        return None
     import ctypes
 
     try:
-        return bool(ctypes.CDLL("libc.so.6").malloc_trim(0))
-    except (OSError, AttributeError):  # another C library
-        return False
+        return getattr(ctypes.CDLL("libc.so.6"), name)
+    except (OSError, AttributeError):
+        return None

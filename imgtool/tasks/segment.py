@@ -147,10 +147,10 @@ def probability_strips(
     network = network.folded().to(segmenter.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     tiling = tiling_of(network, tile, segmenter.dtype)
     total, done = tiling.count(raster.height, raster.width), 0
-    for rows in tiling.rows(raster.height):
+    for rows in tiling.spans(raster.height):
         strip = _rows(raster, rows)
         found: Probabilities | None = None
-        for columns in tiling.columns(raster.width):
+        for columns in tiling.spans(raster.width):
             window = scale(cut_columns(strip, columns))
             seen = _averaged(network, window) if tta else _softmax(network, window)
             kept = keep(seen[:, rows.inner, columns.inner])
@@ -247,7 +247,7 @@ def overhead(raster: Raster, segmenter: Segmenter, tile: int) -> float:
     tiling = tiling_of(segmenter.network, tile, segmenter.dtype)
     rows, columns = (
         sum(end - begin for begin, end in (span.window for span in spans))
-        for spans in (tiling.rows(raster.height), tiling.columns(raster.width))
+        for spans in (tiling.spans(raster.height), tiling.spans(raster.width))
     )
     return rows * columns / (raster.height * raster.width)
 
