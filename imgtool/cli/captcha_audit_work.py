@@ -14,8 +14,7 @@ from imgtool.cli.captcha_sources import LABELLED, drawn_by, places_of, styles_of
 from imgtool.cli.console import console
 from imgtool.cli.fetching import weights_told
 from imgtool.cli.train_captcha_work import TRAINING
-from imgtool.data.captcha_set import read_captcha_set
-from imgtool.data.captcha_truth import glyphs_known
+from imgtool.data.captcha_set import glyphs_known, read_captcha_set
 from imgtool.errors import ImgtoolError
 from imgtool.metrics.captchas import Rate
 from imgtool.options.captcha_reader import AuditOptions, TrainCaptchaOptions

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtool.data.captcha_shards import LABELS, TABLE, parsed_json
+from imgtool.data.captcha_shards import LABELS, TABLE, TRUTH, parsed_json
 from imgtool.errors import BadImage, DataError
 from imgtool.files import printable
 from imgtool.imaging.io import read_picture
@@ -141,3 +141,23 @@ def _members(tar: Path, changed: int) -> Mapping[str, tuple[int, int]]:
     """Where the members of a tar lie in it; found once, for a tar is read often and in any order."""
     with tarfile.open(tar) as opened:
         return {info.name: (info.offset_data, info.size) for info in opened.getmembers() if info.isreg()}
+
+
+def glyphs_known(place: Path, most: int) -> list[tuple[float, float]]:
+    """Contrast and visible share of each glyph of the first captchas of a set; none, if it does not tell.
+
+    Args:
+        place: its folder, or its file of labels.
+        most: captchas.
+    """
+    path = (place if place.is_dir() else place.parent) / TRUTH
+    try:
+        with path.open(encoding="utf-8") as lines:
+            records = [parsed_json(line) for _, line in zip(range(most), lines, strict=False)]
+        return [
+            (float(glyph["contrast"]), float(glyph["visible"]))
+            for record in records
+            for glyph in record["glyphs"]
+        ]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []

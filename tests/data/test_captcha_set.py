@@ -1,11 +1,12 @@
 import io
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from imgtool.data.captcha_labels import write_labels
-from imgtool.data.captcha_set import read_captcha_set
+from imgtool.data.captcha_set import glyphs_known, read_captcha_set
 from imgtool.data.captcha_shards import Drawn, SetShape, write_shard
 from imgtool.errors import DataError
 
@@ -112,3 +113,13 @@ def test_rows_that_are_no_pictures(tmp_path, array, row):
 def test_name_that_no_system_takes(tmp_path):
     with pytest.raises(DataError, match="is not there"):
         read_captcha_set(labels(tmp_path, f'{{"file": "{"x" * 5000}", "text": "A"}}\n'))
+
+
+def test_what_is_told_of_glyphs(tmp_path):
+    assert glyphs_known(tmp_path, 3) == []
+    line = json.dumps({"glyphs": [{"contrast": 5, "visible": 0.9}, {"contrast": 7, "visible": 1}]}) + "\n"
+    (tmp_path / "truth.jsonl").write_text(3 * line)
+    assert glyphs_known(tmp_path / "labels.jsonl", 2) == 2 * [(5.0, 0.9), (7.0, 1.0)]
+    for damaged in ("{", "[]", '{"glyphs": [1]}', "[" * 100_000):
+        (tmp_path / "truth.jsonl").write_text(damaged)
+        assert glyphs_known(tmp_path, 2) == []
