@@ -17,12 +17,11 @@ from imgtool.cli.scoring import (
     processes,
     read_all,
     refuse,
-    require_same_size,
     write_report,
 )
 from imgtool.cli.sources import READABLE
 from imgtool.data.boundaries import find_truth, read_boundaries
-from imgtool.data.named_files import files_by_name
+from imgtool.data.named_files import files_by_name, require_same_size
 from imgtool.errors import DataError
 from imgtool.files import printable
 from imgtool.imaging.io import read_picture

@@ -19,12 +19,11 @@ from imgtool.cli.scoring import (
     processes,
     read_all,
     refuse,
-    require_same_size,
     write_report,
 )
 from imgtool.data.coding import Coding, coding_of
 from imgtool.data.mask_pairs import LOSSY, MaskPair
-from imgtool.data.named_files import files_by_name
+from imgtool.data.named_files import files_by_name, require_same_size
 from imgtool.data.predicted_masks import (
     USEFUL,
     Contents,

@@ -45,21 +45,6 @@ def alone(here: Mapping[str, Path], there: Collection[str], what: str, where: Pa
     ]
 
 
-def require_same_size(
-    predicted: Path, size: tuple[int, ...], truth: Path, truth_size: tuple[int, ...]
-) -> None:
-    """Refuse what cannot be compared pixel by pixel; sizes are (H, W).
-
-    Raises:
-        DataError: the sizes differ.
-    """
-    if size != truth_size:
-        raise DataError(
-            f"{printable(predicted)} is {size[1]}x{size[0]}, "
-            f"its ground truth {printable(truth)} is {truth_size[1]}x{truth_size[0]}"
-        )
-
-
 def read_all(pairs: Sequence[Pair], read: Callable[[Pair], Found]) -> list[Found]:
     """Read all once: what is wrong is told before the long work, every file of it.
 

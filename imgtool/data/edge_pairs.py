@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from imgtool.data.boundaries import find_truth, read_consensus
 from imgtool.data.kept import Kept
-from imgtool.data.named_files import only_by_name, require_partners
+from imgtool.data.named_files import only_by_name, require_partners, require_same_size
 from imgtool.errors import BadImage, DataError
-from imgtool.files import printable
 from imgtool.imaging.io import read_picture
 from imgtool.imaging.picture import to_8_bits
 from imgtool.imaging.suffixes import READABLE
@@ -53,11 +52,7 @@ def _read(pair: EdgePair) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     except BadImage as error:
         raise DataError(error.message, hint=error.hint) from error
     consensus = read_consensus(pair.truth)
-    if pixels.shape[:2] != consensus.shape:
-        sizes = [f"{shape[1]}x{shape[0]}" for shape in (pixels.shape, consensus.shape)]
-        raise DataError(
-            f"{printable(pair.photo)} is {sizes[0]}, its ground truth {printable(pair.truth)} is {sizes[1]}"
-        )
+    require_same_size(pair.photo, pixels.shape[:2], pair.truth, consensus.shape)
     return pixels, np.rint(consensus * 255).astype(np.uint8)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtool.data.named_files import only_by_name, require_partners
+from imgtool.data.named_files import only_by_name, require_partners, require_same_size
 from imgtool.errors import BadImage, DataError
 from imgtool.files import printable
 from imgtool.imaging.io import MAX_PIXELS
@@ -152,10 +152,6 @@ def check_pairs(pairs: Iterable[MaskPair]) -> Mapping[MaskPair, PairContents]:
     found: dict[MaskPair, PairContents] = {}
     for pair in pairs:
         pixels, values = pair.pixels(), pair.values()
-        if pixels.shape[:2] != values.shape:
-            sizes = [f"{shape[1]}x{shape[0]}" for shape in (pixels.shape, values.shape)]
-            raise DataError(
-                f"{printable(pair.image)} is {sizes[0]}, its mask {printable(pair.mask)} is {sizes[1]}"
-            )
+        require_same_size(pair.image, pixels.shape[:2], pair.mask, values.shape, what="mask")
         found[pair] = PairContents(pixels.shape[2], *np.unique(values, return_counts=True))
     return found

@@ -68,3 +68,21 @@ def require_partners(files: Mapping[str, Path], names: Collection[str], what: st
     if alone:
         more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
         raise DataError(f"{printable(files[alone[0]])} has no {what} of the same name{more}")
+
+
+def require_same_size(
+    path: Path,
+    size: tuple[int, ...],
+    partner: Path,
+    partner_size: tuple[int, ...],
+    *,
+    what: str = "ground truth",
+) -> None:
+    """Refuse files that cannot be compared pixel by pixel; sizes are (H, W), and `what` tells what the partner is.
+
+    Raises:
+        DataError: the sizes differ.
+    """
+    if size != partner_size:
+        sizes = [f"{width}x{height}" for height, width in (size, partner_size)]
+        raise DataError(f"{printable(path)} is {sizes[0]}, its {what} {printable(partner)} is {sizes[1]}")

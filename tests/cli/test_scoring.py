@@ -1,9 +1,8 @@
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from imgtool.cli.scoring import alone, processes, read_all, refuse, require_same_size
+from imgtool.cli.scoring import alone, processes, read_all, refuse
 from imgtool.errors import DataError
 
 
@@ -16,12 +15,6 @@ def test_who_is_alone_is_told_in_order(folder):
     here = {name: folder / f"{name}.png" for name in "cab"}
     faults = alone(here, {"a"}, "mask", folder)
     assert faults == [f"{here[name]} has no mask in {folder}" for name in "bc"]
-
-
-def test_sizes_are_told_as_width_by_height(folder):
-    require_same_size(folder, (2, 3), folder, (2, 3))
-    with pytest.raises(DataError, match=r"a.png is 3x2, its ground truth b.png is 4x2"):
-        require_same_size(Path("a.png"), (2, 3), Path("b.png"), (2, 4))
 
 
 def test_all_are_read_before_any_is_refused(capsys):

@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from imgtool.data.named_files import files_by_name, listed, only_by_name, require_partners
+from imgtool.data.named_files import files_by_name, listed, only_by_name, require_partners, require_same_size
 from imgtool.errors import DataError
 
 
@@ -38,3 +40,9 @@ def test_who_has_no_partner_is_named(folder):
     require_partners(files, "abcd", "mask")
     with pytest.raises(DataError, match=r"b\.png has no mask of the same name \(and 1 more\)"):
         require_partners(files, {"a"}, "mask")
+
+
+def test_sizes_are_told_as_width_by_height(folder):
+    require_same_size(folder, (2, 3), folder, (2, 3))
+    with pytest.raises(DataError, match=r"a.png is 3x2, its ground truth b.png is 4x2"):
+        require_same_size(Path("a.png"), (2, 3), Path("b.png"), (2, 4))
