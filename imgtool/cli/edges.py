@@ -13,7 +13,7 @@ from imgtool.runtime import processor
 FORMATS = (*batch.FORMATS, "svg")
 # Of its options, those that say what is written besides the map.
 EXTRAS = ("overlay", "svg", "sheet", "sidecar")
-ENDINGS = {"overlay": "-overlay.png", "svg": "-lines.svg", "sheet": "-sheet.png", "sidecar": batch.SIDECAR}
+BESIDE = {"overlay": "-overlay.png", "svg": "-lines.svg", "sheet": "-sheet.png", "sidecar": batch.SIDECAR}
 
 
 @click.command(
@@ -81,7 +81,7 @@ def edges_command(pictures: tuple[str, ...], **values: Any) -> int:
         options = options_of(values)
     given = [] if values["weights"] in EDGE_WEIGHTS else [values["weights"]]
     choice = params.output_choice(
-        values, beside=[ENDINGS[name] for name in EXTRAS if values[name]], also_read=given
+        values, beside=[BESIDE[name] for name in EXTRAS if values[name]], also_read=given
     )
     kinds = options.kinds
     jobs, skipped = batch.plan(pictures, choice, command="edges", kinds=kinds, formats=FORMATS)

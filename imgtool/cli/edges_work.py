@@ -9,7 +9,7 @@ import torch
 
 from imgtool.cli.batch import Job
 from imgtool.cli.console import console
-from imgtool.cli.edges import ENDINGS
+from imgtool.cli.edges import BESIDE
 from imgtool.cli.recipes import Ingredient
 from imgtool.cli.session import Session
 from imgtool.imaging.levels import levels
@@ -96,7 +96,7 @@ class EdgesWork:
         if job.suffix == "svg":
             self.session.write_text(job, self._drawing(probabilities, job.source.stem, recipe))
             if self.values["sidecar"]:
-                self.session.write_text_beside(job, ENDINGS["sidecar"], to_json(recipe) + "\n")
+                self.session.write_text_beside(job, BESIDE["sidecar"], to_json(recipe) + "\n")
             return
         if self.values["thin"]:
             probabilities = thin_edges(probabilities)
@@ -150,12 +150,12 @@ class EdgesWork:
         if self.values["overlay"]:
             lines = thin_edges(probabilities) if self.values["thin"] else probabilities
             drawn = Picture(overlay(picture.pixels, lines), picture.alpha)
-            self.session.write_beside(job, ENDINGS["overlay"], drawn)
+            self.session.write_beside(job, BESIDE["overlay"], drawn)
         if self.values["svg"]:
             kind = next(iter(job.outputs))
             recipe = self._recipe(ingredient, replace(options, kind=kind), drawing=True)
             drawing = self._drawing(probabilities, job.source.stem, recipe)
-            self.session.write_text_beside(job, ENDINGS["svg"], drawing)
+            self.session.write_text_beside(job, BESIDE["svg"], drawing)
         if self.values["sheet"]:
             panels = [
                 ("photo", Picture(picture.pixels)),
@@ -165,4 +165,4 @@ class EdgesWork:
                 ),
                 ("HED", Picture.gray(levels(probabilities))),
             ]
-            self.session.write_beside(job, ENDINGS["sheet"], draw_sheet(panels))
+            self.session.write_beside(job, BESIDE["sheet"], draw_sheet(panels))

@@ -13,7 +13,7 @@ from imgtool.runtime import processor
 FORMATS = ("png", "tif", "tiff", "npy")
 # Of its options, those that say what is written besides the result.
 EXTRAS = ("sheet", "sidecar")
-ENDINGS = {"sheet": "-sheet.png", "sidecar": batch.SIDECAR}
+BESIDE = {"sheet": "-sheet.png", "sidecar": batch.SIDECAR}
 TABLE = "-objects.csv"
 
 
@@ -83,7 +83,7 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
     with settings.origins_told(click.get_current_context()):
         options = options_of(values)
     given = [] if values["weights"] in SEGMENT_WEIGHTS else [values["weights"]]
-    beside = [ENDINGS[name] for name in EXTRAS if values[name]]
+    beside = [BESIDE[name] for name in EXTRAS if values[name]]
     tables = {"instances": TABLE} if "instances" in options.kind else {}
     choice = params.output_choice(values, beside=beside, beside_kind=tables, also_read=given)
     if values["verify_tiles"]:

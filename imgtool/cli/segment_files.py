@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imgtool.cli.batch import Job
 from imgtool.cli.console import console
-from imgtool.cli.segment import ENDINGS, TABLE
+from imgtool.cli.segment import BESIDE, TABLE
 from imgtool.cli.session import Session
 from imgtool.imaging.labels import MEASURES, contours_over, label_layout, mask_over, measured, palette
 from imgtool.imaging.levels import levels
@@ -122,7 +122,7 @@ class SegmentFiles:
         if self._kept:
             self._write_objects(np.concatenate(self._kept, axis=1))
         if self._sheet:
-            self.session.write_beside(self.job, ENDINGS["sheet"], self._sheet.drawn())
+            self.session.write_beside(self.job, BESIDE["sheet"], self._sheet.drawn())
 
     def _opened(self, kind: str, layout: Layout) -> StripWriter:
         strips = self.session.strips(
