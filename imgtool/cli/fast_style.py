@@ -77,10 +77,7 @@ def run(pictures: Sequence[str], values: dict[str, Any]) -> int:
     kind = strengths_work.FastStrengthsWork if sheet else fast_style_work.FastStyleWork
     make = spread(partial(kind, options, values), jobs, values, choice.also_read)
 
-    def work() -> batch.Work:
-        each: Any = make()
-        return video_work.AnimationWork(each) if video.is_animation(pictures, values) else each
-
+    work = video_work.animated(make, pictures, values)
     return batch.run(jobs, work, skipped=skipped, fail_fast=choice.fail_fast)
 
 

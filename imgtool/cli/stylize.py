@@ -240,10 +240,7 @@ def stylize_command(pictures: tuple[str, ...], **values: Any) -> int:
     kind = strengths_work.StrengthsWork if sheet else stylize_work.StylizeWork
     make = spread(partial(kind, options, styles, values), jobs, values, choice.also_read)
 
-    def work() -> batch.Work:
-        each: Any = make()
-        return video_work.AnimationWork(each) if video.is_animation(contents, values) else each
-
+    work = video_work.animated(make, contents, values)
     return batch.run(jobs, work, skipped=skipped, fail_fast=choice.fail_fast)
 
 

@@ -1,7 +1,7 @@
 """What `imgtool stylize --video` does: the frame before is at hand, and an animation is read and written."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,11 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtool.cli.batch import Job
+from imgtool.cli.batch import Job, Work
 from imgtool.cli.console import console
 from imgtool.cli.recipes import Ingredient
 from imgtool.cli.session import Session
 from imgtool.cli.sources import Source, is_file
+from imgtool.cli.video import is_animation
 from imgtool.errors import OptionError
 from imgtool.imaging.animation import read_timing, write_animation
 from imgtool.imaging.picture import Picture
@@ -85,6 +86,11 @@ def frame_before(
 def frame_typed(job: Job) -> dict[str, int]:
     """Which frame of an animation it is, as a recipe holds it."""
     return {} if job.source.frame is None else {"frame": job.source.frame}
+
+
+def animated(make: Callable[[], Any], given: Sequence[str], values: dict[str, Any]) -> Callable[[], Work]:
+    """What prepares the work of a command: `make`, or its animation where one is to be made of what was given."""
+    return (lambda: AnimationWork(make())) if is_animation(given, values) else make
 
 
 class AnimationWork:
