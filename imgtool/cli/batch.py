@@ -16,9 +16,9 @@ from imgtool.cli.rehearsal import answer
 from imgtool.cli.sources import READABLE, STREAM, Source, find_sources, is_file, is_folder
 from imgtool.errors import ImgtoolError, RecipeError
 from imgtool.files import check_writable, printable
+from imgtool.imaging.suffixes import WRITABLE
 
-# What `imaging.encode` writes; here because imaging takes long to load.
-FORMATS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif", "ppm", "avif")
+FORMATS = WRITABLE
 EMBEDS_NO_RECIPE = ("bmp", "gif", "ppm", "npy")
 SIDECAR = ".json"
 

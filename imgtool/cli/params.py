@@ -13,9 +13,9 @@ from click.core import ParameterSource
 from imgtool.cli import value_types
 from imgtool.cli.batch import FORMATS, OutputChoice
 from imgtool.cli.console import console
+from imgtool.imaging.suffixes import MAX_PIXELS
 
 F = TypeVar("F", bound=Callable[..., Any])
-MAX_PIXELS = 178_956_970  # Pillow's own limit
 MAX_THREADS = 1024
 # What a command writes and says: nothing of it belongs into a recipe.
 OUTPUT = ("output", "name", "format", "force", "skip_existing", "fail_fast", "recursive")

@@ -11,7 +11,7 @@ from imgtool.cli.batch import FORMATS, require_stream
 from imgtool.cli.sources import STREAM
 from imgtool.errors import OptionError, OutputError
 from imgtool.files import check_writable, printable
-from imgtool.options.gan import GAN_FITS, GAN_WEIGHTS, SampleGanOptions
+from imgtool.options.gan import GAN_FITS, GAN_WEIGHTS, SampleGanOptions, TrainGanOptions
 
 SAMPLES = SampleGanOptions()
 MOST_IN_GRID = 10_000
@@ -78,7 +78,7 @@ FEW = 8  # samples of a walk, or beside their nearest pictures
 @click.option(
     "--features",
     metavar="NAME|RUN|FILE",
-    default="alexnet",
+    default=TrainGanOptions.features,
     show_default=True,
     help="Of --nearest: where pictures are compared; as in score images.",
 )

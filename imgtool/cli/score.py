@@ -9,7 +9,7 @@ import click
 from imgtool.cli import params
 from imgtool.cli.sources import STREAM, exists, is_file, is_folder
 from imgtool.files import check_writable, printable
-from imgtool.options.gan import GAN_FITS
+from imgtool.options.gan import GAN_FITS, TrainGanOptions
 
 HTML = (".html", ".htm")
 
@@ -135,7 +135,7 @@ def masks_command(predicted: Path, truth: Path, output: Path | None, force: bool
 @click.option(
     "--features",
     metavar="NAME|RUN|FILE",
-    default="alexnet",
+    default=TrainGanOptions.features,
     show_default=True,
     help="Whose features: alexnet, a run of train-features, or the weights of FID (extra fid).",
 )

@@ -10,11 +10,12 @@ import click
 from imgtool.cli import params
 from imgtool.cli.console import console
 from imgtool.errors import WeightsError
+from imgtool.options.stylize import StylizeOptions
 
 if TYPE_CHECKING:
     from imgtool.runtime.registry import WeightsFile
 
-DEFAULT = "vgg19"  # What `stylize` needs
+DEFAULT = StylizeOptions.network  # what `stylize` needs
 
 names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
 name_argument = click.argument("name", metavar="NAME")

@@ -12,9 +12,10 @@ from PIL import Image
 
 from imgtool.errors import BadImage, OutputError
 from imgtool.files import atomic_write, printable, system_reason
-from imgtool.imaging.decode import MAX_PIXELS, pillow_settings, sniff, too_large
+from imgtool.imaging.decode import pillow_settings, sniff, too_large
 from imgtool.imaging.encode import FORMATS, recipe_options
 from imgtool.imaging.recipes import sidecar_path, to_json
+from imgtool.imaging.suffixes import MAX_PIXELS
 
 SUFFIXES = ("gif", "webp")
 

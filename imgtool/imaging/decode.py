@@ -24,8 +24,8 @@ from imgtool.errors import BadImage
 from imgtool.files import printable
 from imgtool.imaging.modes import UnusableValues, decode_deep, from_pillow
 from imgtool.imaging.picture import Picture
+from imgtool.imaging.suffixes import MAX_PIXELS
 
-MAX_PIXELS = 178_956_970  # where Pillow itself refuses
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIC")
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to stderr

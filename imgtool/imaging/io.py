@@ -13,7 +13,7 @@ from PIL import Image
 
 from imgtool.errors import BadImage, OutputError, RecipeError
 from imgtool.files import atomic_write, printable
-from imgtool.imaging.decode import MAX_PIXELS, decode, pillow_settings, sniff
+from imgtool.imaging.decode import decode, pillow_settings, sniff
 from imgtool.imaging.encode import FORMATS, can_embed, encode
 from imgtool.imaging.modes import from_pillow
 from imgtool.imaging.picture import Picture
@@ -26,6 +26,7 @@ from imgtool.imaging.recipes import (
     sidecar_path,
     to_json,
 )
+from imgtool.imaging.suffixes import MAX_PIXELS
 from imgtool.imaging.vector import svg_recipe
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Which files are pictures, by the ends of their names: in lower case, without a dot. Loads nothing."""
+"""Which files are pictures, by the ends of their names (lower case, without a dot), and how large. Loads nothing."""
 
 # What `decode` reads.
 READABLE = (
@@ -7,3 +7,7 @@ READABLE = (
 )
 # What `raster_files` reads.
 RASTERS = (*READABLE, "btf", "npy")
+# What `encode` writes.
+WRITABLE = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif", "ppm", "avif")
+
+MAX_PIXELS = 178_956_970  # where Pillow itself refuses
