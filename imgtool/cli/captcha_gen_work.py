@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import joblib
 
+from imgtool.cli.batch import require_stream
 from imgtool.cli.captcha_manifest import Manifest, locked, take_folder
 from imgtool.cli.captcha_style import style_of, texts_file, words_of
 from imgtool.cli.cluster import connected
@@ -96,8 +97,8 @@ def draw_one(
         if exists(path) and not values["force"]:
             raise OutputError(f"{printable(path)} exists", hint="--force replaces it")
         check_writable(path)
-    elif sys.stdout.isatty() or console.json:
-        raise OptionError("output", "stdout is a terminal or has --json", hint="-o captcha.png")
+    else:
+        require_stream(alone=True)
     look = look_of(options, text_file=values["text_file"], secure=values["secure"], like=like)
     captcha = look.style().draw(values["start"])
     # A recipe tells the text, and who is to be kept out can read it too.
