@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import click
 
-from imgtool.cli.console import console
+from imgtool.cli.console import console, counted
 from imgtool.cli.naming import Index, filled, with_suffix
 from imgtool.cli.rehearsal import answer
 from imgtool.cli.sources import READABLE, STREAM, Source, find_sources, is_file, is_folder
@@ -363,7 +363,7 @@ def run(
         raise
     finally:
         if prepared and (skipped or len(jobs) > 1):
-            console.say(", ".join(f"{count} {word}" for word, count in counts.items()))
+            console.say(counted(counts))
         console.record({"summary": counts})
     # A reason of its own for all that were tried, such as memory, is told by its own code.
     return (

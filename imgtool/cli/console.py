@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -134,6 +134,11 @@ class Console:
                 self.detail(f"{title} {share} {note}".rstrip())
 
         return on_progress
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Counts as they are told: "41 done, 2 skipped"."""
+    return ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

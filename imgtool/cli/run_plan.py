@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -138,39 +137,42 @@ class Plan:
 
     def _add(self, step: Step) -> None:
         """Settle what a step makes."""
-        with tempfile.TemporaryDirectory() as name:  # stands for what is not there yet
-            stand_ins = {each: Path(name) / f"{each}.png" for each in (GIVEN, *step.needs)}
-            for path in stand_ins.values():
-                path.touch()
-            asked = self._rehearsed(step.command, tuple(step.words(stand_ins)))
+        asked = self._asked_of(step)
         if len(asked.kinds) > 1:
             kinds = ", ".join(asked.kinds)
             raise click.UsageError(
                 f"it makes {kinds} of each picture; give it one kind, and others further steps."
             )
-        if asked.joins:
-            output = self.folder / f"{step.name}.{asked.format}"
-            names = dict.fromkeys(name for each in step.pictures for name in self.results[each])
-            inputs = [
-                self.results[each][name]
-                for name in names
-                for each in step.pictures
-                if name in self.results[each]
-            ]
-            self.tasks[step] = [self._task(step, step.name, inputs, output, joins=True)]
-            self.results[step.name] = {step.name: output}
-            self._made.add(output)
-            return
+        tasks = self._of_all(step, asked.format) if asked.joins else self._of_each(step, asked.format)
+        self.tasks[step] = list(tasks.values())
+        self.results[step.name] = {name: task.output for name, task in tasks.items()}
+        self._made.update(self.results[step.name].values())
+
+    def _asked_of(self, step: Step) -> Rehearsed:
+        """What its command says, with files that stand for what is not there yet."""
+        with tempfile.TemporaryDirectory() as name:
+            stand_ins = {each: Path(name) / f"{each}.png" for each in (GIVEN, *step.needs)}
+            for path in stand_ins.values():
+                path.touch()
+            return self._rehearsed(step.command, tuple(step.words(stand_ins)))
+
+    def _of_all(self, step: Step, suffix: str) -> dict[str, Task]:
+        """The result of all pictures together, those of one name beside each other."""
+        found = [self.results[each] for each in step.pictures]
+        names = dict.fromkeys(name for each in found for name in each)
+        inputs = [each[name] for name in names for each in found if name in each]
+        output = self.folder / f"{step.name}.{suffix}"
+        return {step.name: self._task(step, step.name, inputs, output, joins=True)}
+
+    def _of_each(self, step: Step, suffix: str) -> dict[str, Task]:
+        """A result of each picture."""
         if len(step.pictures) != 1:
             raise click.UsageError(f"{step.command} works on each picture alone; pictures is one {{step}}.")
-        (source,) = step.pictures
-        outputs = {name: self.folder / step.name / f"{name}.{asked.format}" for name in self.results[source]}
-        self.tasks[step] = [
-            self._task(step, name, [self.results[source][name]], output, joins=False)
-            for name, output in outputs.items()
-        ]
-        self.results[step.name] = outputs
-        self._made.update(outputs.values())
+        folder, found = self.folder / step.name, self.results[step.pictures[0]]
+        return {
+            name: self._task(step, name, [path], folder / f"{name}.{suffix}", joins=False)
+            for name, path in found.items()
+        }
 
     def _task(self, step: Step, name: str, inputs: Sequence[Path], output: Path, *, joins: bool) -> Task:
         named = {each: self._result(each, name) for each in step.references}
@@ -234,8 +236,3 @@ def stale(plan: Plan, journal: Journal, tasks: Iterable[Task], *, anew: bool = F
             found[task] = key
             gone.add(task.output)
     return found
-
-
-def told(values: Mapping[str, Any]) -> str:
-    """Counts in words."""
-    return ", ".join(f"{count} {word}" for word, count in values.items())

@@ -11,8 +11,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from imgtool.child import Child
-from imgtool.cli.console import OnProgress, console
-from imgtool.cli.run_plan import BEGUN, Journal, Plan, Task, stale, told
+from imgtool.cli.console import OnProgress, console, counted
+from imgtool.cli.run_plan import BEGUN, Journal, Plan, Task, stale
 from imgtool.cli.run_steps import Step
 from imgtool.errors import ImgtoolError
 from imgtool.files import printable
@@ -67,7 +67,7 @@ class Runner:
             raise ImgtoolError(f"another run works in {printable(self.plan.folder)}") from error
         if self.stopped:
             console.say("To go on: the same command.")
-        console.say(told(self.counts))
+        console.say(counted(self.counts))
         console.record({"summary": self.counts})
         if self.stopped:
             signal.raise_signal(self.stopped)

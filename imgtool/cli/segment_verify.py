@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtool.cli.console import console
+from imgtool.cli.console import console, counted
 from imgtool.cli.segment_work import seen_by_model, statistics_of
 from imgtool.cli.session import Session
 from imgtool.cli.sources import Source, find_sources
@@ -37,7 +37,7 @@ def verify(
             console.error(error.message, hint=error.hint)
             console.record({"input": str(source.path), "error": error.message})
     if sum(counts.values()) > 1:
-        console.say(", ".join(f"{count} {word}" for word, count in counts.items()))
+        console.say(counted(counts))
     console.record({"summary": counts})
     return min(1, counts["different"] + counts["failed"])
 
