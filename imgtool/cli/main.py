@@ -41,8 +41,8 @@ COMMANDS = {
     "sheet": "imgtool.cli.sheet:sheet_command",
     "run": "imgtool.cli.run:run_command",
     "weights": "imgtool.cli.weights:weights_group",
-    "inspect": "imgtool.cli.recipes:inspect_command",
-    "rerun": "imgtool.cli.recipes:rerun_command",
+    "inspect": "imgtool.cli.inspect:inspect_command",
+    "rerun": "imgtool.cli.rerun:rerun_command",
     "serve": "imgtool.cli.serve:serve_command",
     "doctor": "imgtool.cli.doctor:doctor_command",
 }
