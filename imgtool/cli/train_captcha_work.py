@@ -10,7 +10,7 @@ from typing import Any
 from imgtool.cli.captcha_sources import LABELLED, as_json, drawn_by, from_json, styles_of
 from imgtool.cli.console import console
 from imgtool.cli.fetching import weights_told
-from imgtool.cli.training import Training, Work, lasting_weights
+from imgtool.cli.training import Prepared, Training, lasting_weights
 from imgtool.data.captcha_set import CaptchaItem, read_captcha_set
 from imgtool.errors import DataError
 from imgtool.nn.captcha_reader import CaptchaReader
@@ -26,7 +26,7 @@ FEW = 50  # labelled captchas, of which nothing is learnt
 
 def prepare(
     data: Mapping[str, Path], options: TrainCaptchaOptions, device: Device, remembered: Mapping[str, Any]
-) -> Work:
+) -> Prepared:
     """The captchas and the network of a run, checked and told about.
 
     Raises:
@@ -47,7 +47,7 @@ def prepare(
     network, alphabet = network_to_train(examples.alphabet, options, before)
     about |= {"alphabet": alphabet, "network": shape_of(network)}
     judge = CaptchaJudge(held_out) if len(held_out) else None
-    return Work(
+    return Prepared(
         lambda run, ranks: CaptchaTrainee(
             examples, alphabet, options, network=network, device=device, judge=judge
         ),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from imgtool.cli.console import console
 from imgtool.cli.fetching import weights_told
-from imgtool.cli.training import Training, Work, lasting_weights
+from imgtool.cli.training import Prepared, Training, lasting_weights
 from imgtool.data.edge_pairs import EdgePair, find_edge_pairs
 from imgtool.errors import DataError
 from imgtool.imaging.io import read_picture, write_picture
@@ -30,7 +30,7 @@ TEACHER_OPTIONS = EdgesOptions(scales=(0.5, 1.0, 1.5))  # a teacher takes its ti
 
 def prepare(
     data: Mapping[str, Path], options: TrainEdgesOptions, device: Device, remembered: Mapping[str, Any]
-) -> Work:
+) -> Prepared:
     """The data and the network of a run.
 
     Raises:
@@ -47,7 +47,7 @@ def prepare(
         judge = EdgesJudge(held_out, device)
         return EdgesTrainee(pairs, options, network=network, device=device, teacher=teacher, judge=judge)
 
-    return Work(trainee, "ODS", {"network": shape_of(network)})
+    return Prepared(trainee, "ODS", {"network": shape_of(network)})
 
 
 def _network(options: TrainEdgesOptions, shape: Any) -> HED:

@@ -6,7 +6,7 @@ from typing import Any
 
 from imgtool.cli.console import console
 from imgtool.cli.picture_sources import pictures_told
-from imgtool.cli.training import Training, Work, require_same
+from imgtool.cli.training import Prepared, Training, require_same
 from imgtool.data.picture_batches import fingerprint, held_out
 from imgtool.errors import DataError
 from imgtool.nn.classifier import ClassifierShape
@@ -20,7 +20,7 @@ MOST_HELD_OUT = 5000
 
 def prepare(
     data: Mapping[str, Path], options: TrainFeaturesOptions, device: Device, remembered: Mapping[str, Any]
-) -> Work:
+) -> Prepared:
     """The pictures of a run.
 
     Raises:
@@ -44,7 +44,7 @@ def prepare(
     about["sha256"] = fingerprint(pictures)
     require_same(about, remembered)
     console.say(f"{count} pictures of {len(pictures.classes)} classes, {len(held.pixels)} of them held out")
-    return Work(
+    return Prepared(
         lambda run, ranks: FeaturesTrainee(train, held, options, shape=shape, device=device),
         "accuracy",
         about,

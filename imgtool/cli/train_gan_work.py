@@ -8,7 +8,7 @@ from typing import Any
 from imgtool.cli.console import console
 from imgtool.cli.fetching import weights_told
 from imgtool.cli.picture_sources import pictures_told
-from imgtool.cli.training import Training, Work, lasting_weights, require_same
+from imgtool.cli.training import Prepared, Training, lasting_weights, require_same
 from imgtool.data.picture_batches import fingerprint, held_out, some
 from imgtool.data.picture_set import PictureSet
 from imgtool.errors import DataError, WeightsError
@@ -31,7 +31,7 @@ FEWEST_HELD_OUT = 200  # of sets with fewer all is trained on, and scores compar
 
 def prepare(
     data: Mapping[str, Path], options: TrainGanOptions, device: Device, remembered: Mapping[str, Any]
-) -> Work:
+) -> Prepared:
     """The pictures of a run.
 
     Raises:
@@ -58,8 +58,11 @@ def prepare(
             train, options, shape=shape, device=device, judge=judge, ranks=ranks, on_parts=_say_parts
         )
 
-    return Work(
-        trainee, "-distance", about, Work.scored_on if train is not pictures else "the pictures trained on"
+    return Prepared(
+        trainee,
+        "-distance",
+        about,
+        Prepared.scored_on if train is not pictures else "the pictures trained on",
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtool.cli.console import console
-from imgtool.cli.training import Training, Work
+from imgtool.cli.training import Prepared, Training
 from imgtool.data.coding import Coding, coding_of
 from imgtool.data.mask_pairs import MaskPair, PairContents, check_pairs, find_mask_pairs
 from imgtool.errors import DataError, OptionError
@@ -23,7 +23,7 @@ from imgtool.training.run_folder import RunFolder
 
 def prepare(
     data: Mapping[str, Path], options: TrainSegmentOptions, device: Device, remembered: Mapping[str, Any]
-) -> Work:
+) -> Prepared:
     """The data of a run, checked and told about.
 
     Raises:
@@ -57,7 +57,7 @@ def prepare(
         if held_out
         else None
     )
-    return Work(
+    return Prepared(
         lambda run, ranks: SegmentTrainee(examples, options, device=device, judge=judge), metric, about
     )
 

@@ -12,7 +12,7 @@ from imgtool.cli.console import console
 from imgtool.cli.fetching import weights_told
 from imgtool.cli.picture_sources import pictures_told
 from imgtool.cli.train_style import PHOTOS
-from imgtool.cli.training import Training, Work, lasting_weights, require_same
+from imgtool.cli.training import Prepared, Training, lasting_weights, require_same
 from imgtool.data.picture_set import PictureSet
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable, sha256_file
@@ -36,7 +36,7 @@ CPU = Device(torch.device("cpu"), torch.float32, "weights to start from")
 
 def prepare(
     data: Mapping[str, Path], options: TrainStyleOptions, device: Device, remembered: Mapping[str, Any]
-) -> Work:
+) -> Prepared:
     """The data of a run, checked and told about.
 
     Raises:
@@ -67,7 +67,7 @@ def prepare(
             train, photos.pixels[held], styles, options, network=network, judge=judge, device=device
         )
 
-    return Work(trainee, "-objective", about)
+    return Prepared(trainee, "-objective", about)
 
 
 def _photos(place: Path, options: TrainStyleOptions) -> PictureSet:

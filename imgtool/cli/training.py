@@ -28,7 +28,7 @@ NEVER = 1 << 60  # steps between two scores: of a run whose scores choose nothin
 
 
 @dataclass(frozen=True)
-class Work:
+class Prepared:
     """All that a run stands on, checked.
 
     Attributes:
@@ -46,7 +46,7 @@ class Work:
 
 # Data and networks of a run: from the places of its data by name, its options, the device, and what it remembers if
 # there is a checkpoint to go on from.
-Prepare = Callable[[Mapping[str, Path], Any, Device, Mapping[str, Any]], Work]
+Prepare = Callable[[Mapping[str, Path], Any, Device, Mapping[str, Any]], Prepared]
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def go_on(training: Training, path: Path, anew: Mapping[str, Any], *, alone: boo
 
 def _prepared(
     training: Training, data: Mapping[str, Path], options: Any, device: Device, remembered: Mapping[str, Any]
-) -> Work:
+) -> Prepared:
     with memory_told("out of memory before the first step", hint=_smaller(training, options)):
         return training.prepare(data, options, device, remembered)
 
@@ -212,7 +212,7 @@ def _train(
     run: RunFolder,
     options: Any,
     machine: Mapping[str, Any],
-    work: Work,
+    work: Prepared,
     ranks: Ranks,
     alone: bool,
 ) -> int:
@@ -248,7 +248,7 @@ def _train(
 
 
 def _fitted(
-    training: Training, run: RunFolder, options: Any, machine: Mapping[str, Any], work: Work, ranks: Ranks
+    training: Training, run: RunFolder, options: Any, machine: Mapping[str, Any], work: Prepared, ranks: Ranks
 ) -> FitResult:
     """The loop, with what it tells."""
     trainee = work.trainee(run, ranks)

@@ -15,18 +15,10 @@ from imgtool.imaging.strips import Layout
 FIRST = (255, 176, 0)  # the colour of a single class: neither of H&E, nor of fluorescence, nor grey
 HUE = 0.115  # its hue, from which the others are counted
 FILL = 0.3  # share of the colour in a filled pixel
-MEASURES = (
-    "object",
-    "class",
-    "area",
-    "x",
-    "y",
-    "left",
-    "top",
-    "width",
-    "height",
-    "probability",
-)  # of an object
+# Of pictures of what is right and wrong: found, rightly not, found but not there, missed.
+HIT, GROUND, FALSE, MISSED = (20, 20, 20), (255, 255, 255), (213, 94, 0), (86, 180, 233)
+# Of an object.
+MEASURES = ("object", "class", "area", "x", "y", "left", "top", "width", "height", "probability")
 GOLDEN = 0.618033988749895  # turns of the hue from one colour to the next: no two neighbours are alike
 
 

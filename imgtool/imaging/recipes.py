@@ -19,11 +19,12 @@ from imgtool.files import printable
 KEY = "imgtool:recipe"
 MAX_RECIPE_BYTES = 1_000_000
 
+NAMESPACE = "https://imgtool.invalid/xmp/1.0/"
 _PACKET = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description rdf:about="" xmlns:imgtool="https://imgtool.invalid/xmp/1.0/">'
+    f'<rdf:Description rdf:about="" xmlns:imgtool="{NAMESPACE}">'
     "<imgtool:recipe>{}</imgtool:recipe>"
     "</rdf:Description></rdf:RDF></x:xmpmeta>"
     '<?xpacket end="r"?>'

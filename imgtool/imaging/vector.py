@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtool.files import printable
-from imgtool.imaging.recipes import from_xmp
+from imgtool.imaging.recipes import NAMESPACE, from_xmp
 
 Polyline: TypeAlias = NDArray[np.int32]  # (N, 2) of (column, row); a closed one ends where it begins
 
 TOLERANCE_PX = 1.0  # a pixel chain lies up to half a pixel off the line that it stands for, on either side
-NAMESPACE = "https://imgtool.invalid/xmp/1.0/"
 UNIT = 10  # coordinates of curves are written in tenths of a pixel
 
 

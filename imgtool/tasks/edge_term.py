@@ -14,7 +14,7 @@ from imgtool.runtime.registry import WeightsFile
 from imgtool.tasks.load import load_hed
 from imgtool.tasks.objective_terms import MakeTerm, Term, with_gradient
 
-EDGE_WEIGHTS = "hed-lite"  # in the package, and the fastest
+DETECTOR = "hed-lite"  # in the package, and the fastest
 EDGE_UNIT = 2e7  # at which a weight of 1 is seen but moderate, for a VGG whose input is scaled to 255
 NAME = "edges"
 
@@ -25,7 +25,7 @@ def edge_terms(
     """What options make of it: a term, with a detector on a device, or none."""
     if not options.keep_edges:
         return []
-    network = load_hed(find_weights(EDGE_WEIGHTS), device, gradients=True)
+    network = load_hed(find_weights(DETECTOR), device, gradients=True)
     return [lambda content: edge_term(content, network, options.keep_edges)]
 
 

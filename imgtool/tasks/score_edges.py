@@ -7,6 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from imgtool.imaging.labels import FALSE, GROUND, HIT, MISSED
 from imgtool.imaging.levels import levels
 from imgtool.imaging.thin import skeleton, thin_edges
 from imgtool.metrics.edges import (
@@ -22,7 +23,6 @@ from imgtool.metrics.edges import (
 from imgtool.tasks.spread import Spread
 
 BORDER_PX = 5  # that the benchmark fades
-HIT, FALSE, MISSED, GROUND = (20, 20, 20), (213, 94, 0), (86, 180, 233), (255, 255, 255)
 
 Probabilities = NDArray[np.float32]
 Item = TypeVar("Item")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from imgtool.imaging.labels import FALSE, GROUND, HIT, MISSED
 from imgtool.metrics.masks import (
     BORDER_THRESHOLDS,
     BorderScores,
@@ -25,9 +26,7 @@ from imgtool.tasks.spread import Spread
 
 HALF = BORDER_THRESHOLDS.index(0.5)
 OVERLAPS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
-# Pixels that are right, right and background, found but not there, missed, taken for another class; and what a
-# found object has too much or too little.
-HIT, GROUND, FALSE, MISSED = (20, 20, 20), (255, 255, 255), (213, 94, 0), (86, 180, 233)
+# Pixels that are taken for another class; and what a found object has too much or too little.
 CONFUSED, RAGGED = (204, 121, 167), (150, 150, 150)
 
 Item = TypeVar("Item")

@@ -6,7 +6,7 @@ import torch
 from imgtool.nn.hed import HED
 from imgtool.runtime.device import select_device
 from imgtool.runtime.registry import find_weights
-from imgtool.tasks.edge_term import EDGE_UNIT, EDGE_WEIGHTS, edge_term
+from imgtool.tasks.edge_term import DETECTOR, EDGE_UNIT, edge_term
 from imgtool.tasks.load import load_hed
 
 
@@ -72,7 +72,7 @@ def test_nothing_to_lose_at_the_photo():
 
 def test_steps_down_the_gradient_of_the_detector_in_the_package():
     """Strokes that are drawn over a square have edges that it has not."""
-    network = load_hed(find_weights(EDGE_WEIGHTS), select_device("cpu", "fp32"), gradients=True)
+    network = load_hed(find_weights(DETECTOR), select_device("cpu", "fp32"), gradients=True)
     content = torch.full((1, 3, 64, 64), 0.2)
     content[..., 20:44, 20:44] = 0.8
     strokes = torch.nn.functional.interpolate(picture(8, 8, 3), (64, 64))

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from imgtool.tasks.score_edges import FALSE, HIT, judged, score_edges, thinned
+from imgtool.imaging.labels import FALSE, HIT
+from imgtool.tasks.score_edges import judged, score_edges, thinned
 
 
 def line(row, strength=1.0, width=3):

@@ -1,13 +1,10 @@
 import numpy as np
 import pytest
 
+from imgtool.imaging.labels import FALSE, GROUND, HIT, MISSED
 from imgtool.metrics.masks import BORDER_THRESHOLDS
 from imgtool.tasks.score_masks import (
     CONFUSED,
-    FALSE,
-    GROUND,
-    HIT,
-    MISSED,
     OVERLAPS,
     RAGGED,
     judged_classes,
