@@ -102,19 +102,19 @@ def start(
         if ranks.first:
             RunFolder.require_new(path)
         # What is wrong with data or weights leaves no folder behind.
-        work = _prepared(training, data, options, device, {})
+        prepared = _prepared(training, data, options, device, {})
         about = {
             "command": training.command,
             "imgtool": __version__,
             "versions": versions(),
             "data": {name: str(each) for name, each in data.items()},
             "options": asdict(options),
-            **work.about,
+            **prepared.about,
             "machine": machine,
             "ranks": ranks.count,
         }
         run = RunFolder.new(path, about) if ranks.first else FollowedRun(path, about)
-        return _train(training, run, options, machine, work, ranks, alone)
+        return _train(training, run, options, machine, prepared, ranks, alone)
 
 
 def go_on(training: Training, path: Path, anew: Mapping[str, Any], *, alone: bool = True) -> int:
@@ -134,15 +134,15 @@ def go_on(training: Training, path: Path, anew: Mapping[str, Any], *, alone: boo
     remembered = run.options if (path / LAST).exists() else {}
     with _joined(training, options, machine) as (device, ranks):
         run = run if ranks.first else FollowedRun(path, run.options)
-        work = _prepared(training, data, options, device, remembered)
+        prepared = _prepared(training, data, options, device, remembered)
         before = remembered.get("ranks", 1) if remembered else ranks.count
         if before != ranks.count:
             console.warn(f"the run had {before} processes, now {ranks.count}: alike, not the same")
         if anew or not remembered or before != ranks.count:
-            now = {"options": asdict(options), **work.about, "machine": machine, "ranks": ranks.count}
+            now = {"options": asdict(options), **prepared.about, "machine": machine, "ranks": ranks.count}
             run.options |= now
             run.save_options()
-        return _train(training, run, options, machine, work, ranks, alone)
+        return _train(training, run, options, machine, prepared, ranks, alone)
 
 
 def _prepared(
@@ -212,46 +212,59 @@ def _train(
     run: RunFolder,
     options: Any,
     machine: Mapping[str, Any],
-    work: Prepared,
+    prepared: Prepared,
     ranks: Ranks,
     alone: bool,
 ) -> int:
     smaller = _smaller(training, options)
     with run.locked(), memory_told("out of memory; the last checkpoint is kept", hint=smaller):
-        result = _fitted(training, run, options, machine, work, ranks)
+        result = _fitted(training, run, options, machine, prepared, ranks)
         ranks.wait()  # who left before the others have heard all would look like a failure to them
     if not ranks.first:
         return 0
-    best = "" if result.best is None else f", best {work.metric} {result.best:.3f} on {work.scored_on}"
-    console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
-    told = {"output": str(run.path), "steps": result.steps, "seconds": round(result.seconds, 1)}
-    if alone:
-        console.record({**told, "metric": work.metric, "best": result.best})
-    if result.before == result.steps and not result.interrupted:
-        console.say(
-            "It had reached its end before. To go on further: --resume with a later --steps or --time"
-        )
-    if result.in_vain:
-        console.say(f"It ended early: no better {work.metric} in the last {options.patience} scorings.")
-    if remark := training.remark(run):
-        console.say(remark)
-    if result.interrupted and not alone:
-        raise result.interrupted
+    _tell(training, run, options, prepared, result, alone=alone)
     if result.interrupted:
-        together = ["--devices", str(ranks.count)] if ranks.count > 1 else []
-        again = shlex.join(["imgtool", training.command, "-o", str(run.path), "--resume", *together])
-        console.say(f"To go on: {again}")
+        if alone:
+            together = ["--devices", str(ranks.count)] if ranks.count > 1 else []
+            again = shlex.join(["imgtool", training.command, "-o", str(run.path), "--resume", *together])
+            console.say(f"To go on: {again}")
         raise result.interrupted
     if alone:
         console.say(f"To use it: {shlex.join(['imgtool', *training.use, str(run.path)])}")
     return 0
 
 
+def _tell(
+    training: Training, run: RunFolder, options: Any, prepared: Prepared, result: FitResult, *, alone: bool
+) -> None:
+    """How a run ended."""
+    best = ""
+    if result.best is not None:
+        best = f", best {prepared.metric} {result.best:.3f} on {prepared.scored_on}"
+    console.say(f"{printable(run.path)}: {result.steps} steps, {result.seconds:.0f} s{best}")
+    told = {"output": str(run.path), "steps": result.steps, "seconds": round(result.seconds, 1)}
+    if alone:
+        console.record({**told, "metric": prepared.metric, "best": result.best})
+    if result.before == result.steps and not result.interrupted:
+        console.say(
+            "It had reached its end before. To go on further: --resume with a later --steps or --time"
+        )
+    if result.in_vain:
+        console.say(f"It ended early: no better {prepared.metric} in the last {options.patience} scorings.")
+    if remark := training.remark(run):
+        console.say(remark)
+
+
 def _fitted(
-    training: Training, run: RunFolder, options: Any, machine: Mapping[str, Any], work: Prepared, ranks: Ranks
+    training: Training,
+    run: RunFolder,
+    options: Any,
+    machine: Mapping[str, Any],
+    prepared: Prepared,
+    ranks: Ranks,
 ) -> FitResult:
     """The loop, with what it tells."""
-    trainee = work.trainee(run, ranks)
+    trainee = prepared.trainee(run, ranks)
     limits = Limits(
         steps=options.steps,
         time=options.time,
