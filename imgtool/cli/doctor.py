@@ -60,15 +60,14 @@ class Report:
     "doctor", short_help="Check this machine and its settings.", epilog="Try: imgtool doctor --json"
 )
 @params.talk
-@click.pass_context
-def doctor_command(ctx: click.Context) -> int:
+def doctor_command() -> int:
     """Check this machine: versions, device, memory, cache, weights, index and settings.
 
     Each problem is shown with its cure. Ends with 0 if `imgtool stylize` would work here, else with the code
     that it would have ended with.
     """
     report = Report()
-    values, options = _settings(ctx, report)
+    values, options = _settings(report)
     _versions(report)
     device = _device(values, options, report)
     if device:
@@ -90,7 +89,7 @@ def doctor_command(ctx: click.Context) -> int:
     return report.exit_code
 
 
-def _settings(ctx: click.Context, report: Report) -> tuple[dict[str, Any], StylizeOptions]:
+def _settings(report: Report) -> tuple[dict[str, Any], StylizeOptions]:
     """What `stylize` takes from the environment and the settings files, or its defaults if they are wrong."""
     from imgtool.cli.main import cli
 

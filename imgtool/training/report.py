@@ -19,7 +19,7 @@ def run_report(run: RunFolder) -> str:
     history = run.history()
     losses = [line for line in history if "score" not in line and "word" not in line]
     scores = [line for line in history if "score" in line]
-    blocks: list[Block] = [Paragraph(_summary(run, history, scores))]
+    blocks: list[Block] = [Paragraph(_summary(history, scores))]
     blocks += [Paragraph(f"Step {line['step']}: {line['word']}") for line in history if "word" in line]
     if losses:
         curves = {name: _means(losses, name) for name in losses[-1] if name not in NOT_CURVES}
@@ -41,9 +41,7 @@ def _some(samples: Sequence[Path]) -> list[Path]:
     return [samples[round(index * last / max(1, count - 1))] for index in range(count)]
 
 
-def _summary(
-    run: RunFolder, history: Sequence[Mapping[str, Any]], scores: Sequence[Mapping[str, Any]]
-) -> str:
+def _summary(history: Sequence[Mapping[str, Any]], scores: Sequence[Mapping[str, Any]]) -> str:
     if not history:
         return "Nothing was logged yet."
     last = history[-1]
