@@ -6,11 +6,10 @@ from typing import Any
 import click
 
 from imgtool.cli import batch, params, settings, value_types
-from imgtool.imaging.suffixes import RASTERS
+from imgtool.imaging.suffixes import IN_STRIPS, RASTERS
 from imgtool.options.segment import SEGMENT_KINDS, SEGMENT_WEIGHTS, SegmentOptions
 from imgtool.runtime import processor
 
-FORMATS = ("png", "tif", "tiff", "npy")
 # Of its options, those that say what is written besides the result.
 EXTRAS = ("sheet", "sidecar")
 BESIDE = {"sheet": "-sheet.png", "sidecar": batch.SIDECAR}
@@ -25,7 +24,7 @@ TABLE = "-objects.csv"
     short_help="Find cells and other things in pictures.",
 )
 @click.argument("pictures", nargs=-1, required=True, metavar="IMAGE…", type=click.Path())
-@params.output(FORMATS)
+@params.output(IN_STRIPS)
 @params.weights(SEGMENT_WEIGHTS, "Which model.")
 @click.option(
     "--kind",
@@ -94,7 +93,7 @@ def segment_command(pictures: tuple[str, ...], **values: Any) -> int:
 
         return verify(pictures, options, values, recursive=choice.recursive)
     jobs, skipped = batch.plan(
-        pictures, choice, command="segment", kinds=options.kind, formats=FORMATS, suffixes=RASTERS
+        pictures, choice, command="segment", kinds=options.kind, formats=IN_STRIPS, suffixes=RASTERS
     )
     processor.wait_briefly()
     from imgtool.cli.elsewhere import spread

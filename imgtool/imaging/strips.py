@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from imgtool.errors import OutputError
 from imgtool.imaging.recipes import KEY, to_xmp
 
-FORMATS = ("png", "tif", "tiff", "npy")
 IDAT_BYTES = 1 << 18
 # Of the PNG specification, by the number of channels: grey, grey with alpha, colour, colour with alpha.
 COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -51,7 +50,7 @@ class StripWriter(Protocol):
 
 
 def strip_writer(file: BinaryIO, format: str, layout: Layout, recipe: str | None = None) -> StripWriter:
-    """A writer for one of `FORMATS`.
+    """A writer for one of `suffixes.IN_STRIPS`.
 
     Args:
         file: binary, at its beginning; one that can seek, but for PNG.

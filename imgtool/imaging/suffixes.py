@@ -7,6 +7,8 @@ READABLE = (
 )
 # What `raster_files` reads.
 RASTERS = (*READABLE, "btf", "npy")
+# What `strips` writes, row by row.
+IN_STRIPS = ("png", "tif", "tiff", "npy")
 # What `encode` writes.
 WRITABLE = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif", "ppm", "avif")
 

@@ -160,12 +160,6 @@ def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     return 2 * int((found & truth).sum()) / total if total else 1.0
 
 
-def iou(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """|A and B| / |A or B|, in [0, 1]; 1 if both are empty."""
-    union = int((found | truth).sum())
-    return int((found & truth).sum()) / union if union else 1.0
-
-
 def confusion(found: NDArray[Any], truth: NDArray[Any], classes: int) -> NDArray[np.int64]:
     """How many pixels of each class were taken for which, (classes, classes): rows are the truth's.
 

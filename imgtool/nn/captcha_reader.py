@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 FRAME = 8  # pixels of a frame's width
-BLANK = 0  # the class of no character
 WIDTHS = (32, 64, 64, 128)  # channels of the convolutions
 POOLS = ((2, 2), None, (2, 2), (2, 1))  # after them
 MAX_WIDTH, MAX_HEIGHT, MAX_CLASSES = 1024, 1024, 65536  # of a file that claims to hold a reader

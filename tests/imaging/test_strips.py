@@ -13,7 +13,8 @@ from imgtool.imaging import strips
 from imgtool.imaging.io import read_recipe
 from imgtool.imaging.labels import palette
 from imgtool.imaging.raster_files import open_raster
-from imgtool.imaging.strips import FORMATS, Layout, strip_writer
+from imgtool.imaging.strips import Layout, strip_writer
+from imgtool.imaging.suffixes import IN_STRIPS
 
 RECIPE = json.dumps({"command": "segment", "name": "größe <&>", "format": 1}, ensure_ascii=False)
 
@@ -53,7 +54,7 @@ def read_back(format, file):
     height=st.integers(1, 30),
     width=st.integers(1, 30),
     cuts=st.lists(st.integers(0, 30), max_size=5),
-    format=st.sampled_from(FORMATS),
+    format=st.sampled_from(IN_STRIPS),
     dtype=st.sampled_from([np.uint8, np.uint16]),
 )
 @settings(deadline=None, max_examples=120)
@@ -68,7 +69,7 @@ def test_grey_in_any_split_of_rows(height, width, cuts, format, dtype):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (4, 4), (40, 3), (2, 90)])
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", IN_STRIPS)
 def test_colour(format, size):
     samples = samples_of(*size, 3)
     assert np.array_equal(read_back(format, written(format, layout_of(samples), samples, (1,))), samples)
@@ -129,7 +130,7 @@ def test_samples_of_another_type_and_order_are_converted():
         samples.astype(">u2"),
         samples[::-1][::-1],
     ):
-        for format in FORMATS:
+        for format in IN_STRIPS:
             file = written(format, layout_of(samples), given_, (3,))
             assert np.array_equal(read_back(format, file), samples)
 
