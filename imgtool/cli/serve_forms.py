@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 import click
 
 from imgtool.cli import params, value_types
-from imgtool.cli.stylize import WeightedFile
 from imgtool.web.forms import Field, Form
 
 # Options that the server answers itself or that make no sense there; those of `params.machine` among them.
@@ -95,7 +94,7 @@ def field_of(command: click.Command, option: click.Option) -> Field | None:
         example=str(option.metavar or option.type.name or "").removesuffix(" range"),
         step=step,
         many=option.multiple,
-        weighted=isinstance(option.type, WeightedFile),
+        weighted=isinstance(option.type, value_types.WeightedFile),
     )
 
 

@@ -5,10 +5,9 @@ from functools import partial
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from imgtool.cli import batch, fast_style, params, settings, strengths, style_masks, value_types, video
-from imgtool.cli.sources import exists, is_file, require_file, require_one_stream
+from imgtool.cli.sources import is_file, require_file, require_one_stream
 from imgtool.errors import OptionError
 from imgtool.files import printable
 from imgtool.options.fast_style import FAST_STYLES
@@ -26,47 +25,6 @@ BESIDE = {
 EXTRAS = (*BESIDE, "preview")  # nothing of which a recipe tells
 
 
-class Size(value_types.ParamType):
-    """Pixels of the longest side, or `full`."""
-
-    name = "pixels|full"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """A number of pixels, or "full"."""
-        if value == "full":
-            return "full"
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is no number of pixels; write 512 or full.", param, ctx)
-
-
-class WeightedFile(value_types.ParamType):
-    """`FILE` or `FILE:weight`."""
-
-    name = "file[:weight]"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, float]:
-        """The file and its weight, 1 unless given."""
-        if isinstance(value, tuple):
-            return value
-        path, _, weight = value.rpartition(":")
-        if not path or exists(value):
-            return value, 1.0
-        try:
-            return path, float(weight)
-        except ValueError:
-            return value, 1.0
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Files."""
-        return [CompletionItem(incomplete, type="file")]
-
-
 knob = partial(params.knob, StylizeOptions())
 
 
@@ -80,7 +38,7 @@ knob = partial(params.knob, StylizeOptions())
 @click.argument("pictures", nargs=-1, required=True, metavar="CONTENT… [STYLE]", type=click.Path())
 @click.option(
     "--style",
-    type=WeightedFile(),
+    type=value_types.WeightedFile(),
     multiple=True,
     metavar="FILE[:WEIGHT]",
     help="A style picture, or a file of save-style; may be repeated. With it every positional picture is a content.",
@@ -93,7 +51,12 @@ knob = partial(params.knob, StylizeOptions())
     show_default=True,
     help="A picture of all styles together; or, small, in half a minute a style, a sheet of each at four strengths.",
 )
-@knob("--size", type=Size(), help="Longest side of the result in pixels, or full.", also="; full in one pass")
+@knob(
+    "--size",
+    type=value_types.Longest(),
+    help="Longest side of the result in pixels, or full.",
+    also="; full in one pass",
+)
 @knob(
     "--steps",
     type=value_types.Numbers(),

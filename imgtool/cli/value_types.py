@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from imgtool.cli.sources import exists
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -177,6 +180,47 @@ class Weighted(ParamType):
             except ValueError:
                 self.fail(f"{weight!r} is no weight for {name}.", param, ctx)
         return pairs
+
+
+class Longest(ParamType):
+    """Pixels of the longest side, or `full`."""
+
+    name = "pixels|full"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """A number of pixels, or "full"."""
+        if value == "full":
+            return "full"
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number of pixels; write 512 or full.", param, ctx)
+
+
+class WeightedFile(ParamType):
+    """`FILE` or `FILE:weight`."""
+
+    name = "file[:weight]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, float]:
+        """The file and its weight, 1 unless given."""
+        if isinstance(value, tuple):
+            return value
+        path, _, weight = value.rpartition(":")
+        if not path or exists(value):
+            return value, 1.0
+        try:
+            return path, float(weight)
+        except ValueError:
+            return value, 1.0
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Files."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 class Device(ParamType):

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from imgtool.cli.main import cli
-from imgtool.cli.stylize import WeightedFile, stylize_command
+from imgtool.cli.stylize import stylize_command
+from imgtool.cli.value_types import WeightedFile
 
 
 @pytest.mark.parametrize(
