@@ -96,17 +96,16 @@ def train_captcha_command(sources: tuple[str, ...], output: Path, resume: bool, 
     levels, places = places_of(sources)
     start_from = values["start"] or (READER_WEIGHTS[0] if LABELLED in places else RANDOM)
     given = {**values, "levels": levels, "start": start_from}
-    if folds is None:
-        if margin is not None:
-            raise click.UsageError("--margin goes with --clean.")
-        options = TrainCaptchaOptions(**training_options.chosen(TrainCaptchaOptions, given))
-        return training_options.start("train_captcha_work", places, output, options, values)
-    if LABELLED not in places:
+    if folds is None and margin is not None:
+        raise click.UsageError("--margin goes with --clean.")
+    if folds is not None and LABELLED not in places:
         raise click.UsageError("--clean takes labelled captchas; what is drawn has no wrong labels.")
-    cleaning = CleanOptions(folds=folds, **({} if margin is None else {"margin": margin}))
-    if values["steps"] is None and values["time"] is None:
+    if folds is not None and values["steps"] is None and values["time"] is None:
         given["steps"] = CLEANING_STEPS
     options = TrainCaptchaOptions(**training_options.chosen(TrainCaptchaOptions, given))
+    if folds is None:
+        return training_options.start("train_captcha_work", places, output, options, values)
+    cleaning = CleanOptions(folds=folds, **({} if margin is None else {"margin": margin}))
     processor.wait_briefly()
     from imgtool.cli.clean_captcha_work import clean_labels
 

@@ -69,7 +69,7 @@ def read_picture_set(
         entries = _entries(path, classes, opened)
         _check_memory(len(entries), size)
         if classes:
-            _class_names(path, entries)
+            _class_names(path, entries)  # refuses what has none before all is read
         squares, left_out = _read(entries, size, fit, classes, on_picture)
     if not squares:
         raise DataError(f"{printable(path)}: no picture could be read, the first: {left_out[0]}")

@@ -173,20 +173,16 @@ class VGG(nn.Module):
 
     def places(self, height: int, width: int) -> tuple[Tensor, Tensor]:
         """The rows and columns of a picture that `mirrored` shows, one after the other; on the CPU."""
-        sides = [torch.arange(side, dtype=torch.float64).view(1, 1, -1) for side in (height, width)]
-        if self.margin:
-            right, bottom, mode = self._frame(height, width)
-            ends = (bottom, right)
-            sides = [
-                functional.pad(side, (self.margin, end), mode=mode)
-                for side, end in zip(sides, ends, strict=True)
-            ]
-        rows, columns = (side.flatten().long() for side in sides)
-        return rows, columns
+        right, bottom, mode = self._frame(height, width)
+        rows, columns = (
+            functional.pad(torch.arange(side, dtype=torch.float64)[None], (self.margin, end), mode=mode)[0]
+            for side, end in ((height, bottom), (width, right))
+        )
+        return rows.long(), columns.long()
 
     def _frame(self, height: int, width: int) -> tuple[int, int, str]:
         """How far the margin goes at the right and at the bottom, and what it shows."""
-        right, bottom = (self.margin + -side % STRIDE for side in (width, height))
+        right, bottom = (self.margin and self.margin + -side % STRIDE for side in (width, height))
         # A picture smaller than its mirror image has only its edge to repeat.
         return right, bottom, "reflect" if min(height, width) > max(right, bottom) else "replicate"
 

@@ -1,6 +1,7 @@
 """Styles made ready for one photo: on the device and in its colours; and what style files cannot be used for."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,12 +24,12 @@ def placed(style: Style, palette: Tensor | None, device: torch.device) -> Style:
     content_mask, style_mask = (
         None if mask is None else mask.to(device) for mask in (style.content_mask, style.style_mask)
     )
-    return Style(
-        None if image is None else image.to(device),
-        style.weight,
-        content_mask,
-        style_mask,
-        None if saved is None else saved.to(device),
+    return replace(
+        style,
+        image=None if image is None else image.to(device),
+        content_mask=content_mask,
+        style_mask=style_mask,
+        saved=None if saved is None else saved.to(device),
     )
 
 
