@@ -14,7 +14,7 @@ from imgtool.cli import training
 from imgtool.cli.captcha_sources import LABELLED
 from imgtool.cli.console import console
 from imgtool.cli.fetching import weights_told
-from imgtool.cli.train_captcha_work import TRAINING, lasting
+from imgtool.cli.train_captcha_work import TRAINING
 from imgtool.cli.training_options import MACHINE
 from imgtool.data.captcha_set import read_captcha_set
 from imgtool.errors import DataError
@@ -60,7 +60,7 @@ def clean_labels(
             "imgtool": __version__,
             "data": {LABELLED: str(places[LABELLED].absolute())},
             "clean": asdict(cleaning),
-            "options": asdict(lasting(options)),
+            "options": asdict(training.lasting(TRAINING, options)),
             # A reader is not chosen by labels that it will judge.
             "machine": {name: values[name] for name in MACHINE if name in values}
             | {"score_every": training.NEVER},

@@ -10,13 +10,13 @@ from imgtool.cli import params, training_options
 from imgtool.cli.captcha_sources import LABELLED, places_of
 from imgtool.options.captcha_reader import (
     CLEANING_STEPS,
-    RANDOM,
     READER_WEIGHTS,
     SCRATCH_RATE,
     TUNING_RATE,
     CleanOptions,
     TrainCaptchaOptions,
 )
+from imgtool.options.checks import RANDOM
 from imgtool.runtime import processor
 
 CLEANING = CleanOptions()

@@ -3,18 +3,18 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from imgtool.cli.captcha_sources import LABELLED, as_json, drawn_by, from_json, styles_of
 from imgtool.cli.console import console
 from imgtool.cli.fetching import weights_told
-from imgtool.cli.training import Prepared, Training, lasting_weights
+from imgtool.cli.training import Prepared, Training
 from imgtool.data.captcha_set import CaptchaItem, read_captcha_set
 from imgtool.errors import DataError
 from imgtool.nn.captcha_reader import CaptchaReader
-from imgtool.options.captcha_reader import RANDOM, TrainCaptchaOptions
+from imgtool.options.captcha_reader import TrainCaptchaOptions
+from imgtool.options.checks import RANDOM
 from imgtool.runtime.device import Device
 from imgtool.tasks.captcha_examples import Ahead, Drawn, Examples, Labelled, parts
 from imgtool.tasks.load import load_reader
@@ -115,16 +115,11 @@ def _remembered(remembered: Mapping[str, Any], device: Device) -> Reader | None:
         raise DataError(f"the run's network is of another version: {error}") from error
 
 
-def lasting(options: TrainCaptchaOptions) -> TrainCaptchaOptions:
-    """Options whose paths begin at the root."""
-    return options if options.start == RANDOM else replace(options, start=lasting_weights(options.start))
-
-
 TRAINING = Training(
     command="train-captcha",
     options=TrainCaptchaOptions,
     prepare=prepare,
     use=("captcha-read", "IMAGE", "--weights"),
-    lasting=lasting,
+    weights=("start",),
     smaller="",
 )

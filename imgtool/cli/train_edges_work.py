@@ -1,7 +1,6 @@
 """What `imgtool train-edges` stands on: pairs, a network to start from, and a teacher's maps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,14 @@ from numpy.typing import NDArray
 
 from imgtool.cli.console import console
 from imgtool.cli.fetching import weights_told
-from imgtool.cli.training import Prepared, Training, lasting_weights
+from imgtool.cli.training import Prepared, Training
 from imgtool.data.edge_pairs import EdgePair, find_edge_pairs
 from imgtool.errors import DataError
 from imgtool.imaging.io import read_picture, write_picture
 from imgtool.imaging.levels import levels
 from imgtool.imaging.picture import Picture
 from imgtool.nn.hed import HED
+from imgtool.options.checks import RANDOM
 from imgtool.options.edges import EdgesOptions, TrainEdgesOptions
 from imgtool.runtime.device import Device
 from imgtool.runtime.ranks import Ranks
@@ -53,18 +53,11 @@ def prepare(
 def _network(options: TrainEdgesOptions, shape: Any) -> HED:
     """The network to train: of a shape, if a checkpoint holds its weights, for those of the start may be gone."""
     if shape is None:
-        return network_to_train(options, None if options.start == "random" else weights_told(options.start))
+        return network_to_train(options, None if options.start == RANDOM else weights_told(options.start))
     try:
         return HED(**shape)
     except (TypeError, LookupError, ValueError) as error:
         raise DataError(f"the run's network is of another version: {error}") from error
-
-
-def lasting(options: TrainEdgesOptions) -> TrainEdgesOptions:
-    """Options whose paths begin at the root."""
-    start = options.start if options.start == "random" else lasting_weights(options.start)
-    teacher = None if options.teacher is None else lasting_weights(options.teacher)
-    return replace(options, start=start, teacher=teacher)
 
 
 def _teacher_maps(
@@ -87,5 +80,5 @@ TRAINING = Training(
     options=TrainEdgesOptions,
     prepare=prepare,
     use=("edges", "PHOTO", "--weights"),
-    lasting=lasting,
+    weights=("start", "teacher"),
 )

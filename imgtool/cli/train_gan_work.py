@@ -1,14 +1,13 @@
 """What `imgtool train-gan` stands on: pictures of one size, the two networks, and what judges them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from imgtool.cli.console import console
 from imgtool.cli.fetching import weights_told
 from imgtool.cli.picture_sources import pictures_told
-from imgtool.cli.training import Prepared, Training, lasting_weights, require_same
+from imgtool.cli.training import Prepared, Training, require_same
 from imgtool.data.picture_batches import fingerprint, held_out, some
 from imgtool.data.picture_set import PictureSet
 from imgtool.errors import DataError, WeightsError
@@ -123,7 +122,7 @@ TRAINING = Training(
     command="train-gan",
     options=TrainGanOptions,
     prepare=prepare,
-    lasting=lambda options: replace(options, features=lasting_weights(options.features)),
+    weights=("features",),
     use=("sample-gan",),
     watch=lambda options: CollapseWatch(options.loss),
     ranks=True,

@@ -1,7 +1,6 @@
 """What `imgtool train-style` stands on: photos, style pictures, and the network that judges."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from imgtool.cli.console import console
 from imgtool.cli.fetching import weights_told
 from imgtool.cli.picture_sources import pictures_told
 from imgtool.cli.train_style import PHOTOS
-from imgtool.cli.training import Prepared, Training, lasting_weights, require_same
+from imgtool.cli.training import Prepared, Training, require_same
 from imgtool.data.picture_set import PictureSet
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable, sha256_file
@@ -21,6 +20,7 @@ from imgtool.imaging.picture import on_white
 from imgtool.imaging.tensors import to_image
 from imgtool.nn.style_net import StyleNet
 from imgtool.nn.vgg import VGG
+from imgtool.options.checks import RANDOM
 from imgtool.options.fast_style import TrainStyleOptions
 from imgtool.options.stylize import vgg_layers
 from imgtool.runtime.device import Device
@@ -88,7 +88,7 @@ def _started(styles: Sequence[str], options: TrainStyleOptions) -> StyleNet:
         OptionError: they are of another size than is asked for.
     """
     network = new_network(len(styles), options)
-    if options.start == "random":
+    if options.start == RANDOM:
         return network
     start = load_painter(weights_told(options.start), CPU)
     wanted, found = (f"--width {each.width} --blocks {each.blocks}" for each in (network, start.network))
@@ -105,15 +105,10 @@ def _judge(options: TrainStyleOptions, device: Device) -> VGG:
     return load_vgg(weights, layers, device)
 
 
-def _lasting(options: TrainStyleOptions) -> TrainStyleOptions:
-    start = options.start if options.start == "random" else lasting_weights(options.start)
-    return replace(options, weights=lasting_weights(options.weights), start=start)
-
-
 TRAINING = Training(
     command="train-style",
     options=TrainStyleOptions,
     prepare=prepare,
     use=("stylize", "PHOTO", "--weights"),
-    lasting=_lasting,
+    weights=("weights", "start"),
 )

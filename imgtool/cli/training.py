@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from imgtool.cli.recipes import versions
 from imgtool.cli.training_options import LATER, MACHINE
 from imgtool.errors import DataError, OptionError
 from imgtool.files import printable
+from imgtool.options.checks import RANDOM
 from imgtool.runtime import processes, processor
 from imgtool.runtime.device import Device, memory_told, seed_everything, select_device
 from imgtool.runtime.ranks import Ranks, joined
@@ -58,7 +59,7 @@ class Training:
         options: the class of its options, which have steps, time, seed, batch and perhaps patience.
         prepare: see `Prepare`; it refuses what is wrong before a run begins.
         use: words of the command that uses the result; the run's path comes after them.
-        lasting: makes options hold in any folder.
+        weights: its options that name weights.
         remark: what else is worth a word at the end, of the run; "" for nothing.
         watch: makes what looks for signs of trouble, of the options.
         ranks: whether several processes can train together.
@@ -69,7 +70,7 @@ class Training:
     options: Callable[..., Any]
     prepare: Prepare
     use: tuple[str, ...]
-    lasting: Callable[[Any], Any] = lambda options: options
+    weights: tuple[str, ...] = ()
     remark: Callable[[RunFolder], str] = lambda run: ""
     watch: Callable[[Any], Watch] = lambda options: lambda told: ""
     ranks: bool = False
@@ -95,7 +96,7 @@ def start(
         values: the command's, by parameter name.
         alone: whether it is what the user asked for, not a part of it: then it is told how to use it or to go on.
     """
-    options = training.lasting(options)
+    options = lasting(training, options)
     data = {name: each.absolute() for name, each in data.items()}
     machine = {name: values[name] for name in MACHINE if name in values}
     with _joined(training, options, machine) as (device, ranks):
@@ -180,10 +181,15 @@ def with_tuples(stored: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
 
 
-def lasting_weights(name: str) -> str:
-    """Weights as a run may name them that goes on in another folder: a path from the root, a name as it is."""
-    path = Path(name).expanduser()
-    return str(path.absolute()) if name not in registry() and path.exists() else name
+def lasting(training: Training, options: Any) -> Any:
+    """Options as they hold in any folder: weights by their path from the root, names as they are."""
+    named = {name: getattr(options, name) for name in training.weights}
+    places = {
+        name: Path(given).expanduser()
+        for name, given in named.items()
+        if given is not None and given != RANDOM and given not in registry()
+    }
+    return replace(options, **{name: str(path.absolute()) for name, path in places.items() if path.exists()})
 
 
 @contextmanager

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imgtool.errors import OptionError
-from imgtool.options.checks import MAX_SEED, at_least, ends, share, within
+from imgtool.options.checks import MAX_SEED, RANDOM, at_least, ends, share, within
 
 READER_WEIGHTS = ("captcha",)  # the readers known by name, the default first
-RANDOM = "random"  # a start without weights
 SCRATCH_RATE, TUNING_RATE = 2e-3, 5e-4  # learning rates from random numbers, and from weights
 CLEANING_STEPS = 300  # of each reader that cleans, unless anything is said
 

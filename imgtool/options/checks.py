@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from imgtool.errors import OptionError
 
 MAX_SEED = 2**63 - 1
+RANDOM = "random"  # a start of a training without weights
 
 
 def choice(option: str, value: str, known: Mapping[str, object] | tuple[str, ...]) -> None:

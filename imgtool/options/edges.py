@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgtool.errors import OptionError
-from imgtool.options.checks import MAX_SEED, at_least, choice, ends, share, within
+from imgtool.options.checks import MAX_SEED, RANDOM, at_least, choice, ends, share, within
 
 EDGE_WEIGHTS = ("hed-small", "hed-lite", "hed")  # the detectors known by name, the default first
 EDGE_KINDS = ("average", "fuse", "side1", "side2", "side3", "side4", "side5")
@@ -38,7 +38,7 @@ class EdgesOptions:
         return EDGE_KINDS if self.kind == "all" else (self.kind,)
 
 
-EDGE_STARTS = ("hed", "hed-small", "hed-lite", "vgg16", "random")
+EDGE_STARTS = ("hed", "hed-small", "hed-lite", "vgg16", RANDOM)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ class TrainEdgesOptions:
 # What differs for a student.
 STUDENT: dict[str, Any] = {
     "student": True,
-    "start": "random",
+    "start": RANDOM,
     "teacher": "hed",
     "widths": (16, 32, 64, 128, 128),
     "depths": (2, 1, 3, 3, 3),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from imgtool.errors import OptionError
-from imgtool.options.checks import MAX_SEED, at_least, ends, share, weighted, within
+from imgtool.options.checks import MAX_SEED, RANDOM, at_least, ends, share, weighted, within
 from imgtool.options.stylize import vgg_layers
 
 STYLE_NET = "style-net"  # what a file of weights calls the network
@@ -34,7 +34,7 @@ class TrainStyleOptions:
         default_factory=lambda: {f"conv{block}_1": 1.0 for block in range(1, 5)}
     )
     weights: str = "vgg19"  # whose features are compared
-    start: str = "random"  # or weights of such a network to start from
+    start: str = RANDOM  # or weights of such a network to start from
     learning_rate: float = 2e-3
     average: float = 0.999  # decay of the moving average of the weights
     steps: int | None = 10_000
