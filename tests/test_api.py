@@ -473,6 +473,12 @@ def test_frames_of_two_sizes(small, folder):
         small("photo.png", "painting.png", previous=(smooth(0)[:, :20], "mask.png"))
 
 
+def test_one_pass_leaves_random_numbers_alone(one_pass):
+    before = torch.random.get_rng_state()
+    stylize("photo.png", weights=one_pass)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
 def test_one_pass_refuses(one_pass):
     with pytest.raises(TypeError, match=r"stylize\(\) got an unexpected keyword argument 'steps'"):
         stylize("photo.png", weights=one_pass, steps=3)

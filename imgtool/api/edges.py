@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from imgtool.api.inputs import PictureLike, options_of, picture_of
+from imgtool.api.inputs import PictureLike, loaded, options_of, picture_of
 from imgtool.imaging.levels import levels
 from imgtool.imaging.tensors import to_image
 from imgtool.imaging.thin import thin_edges
 from imgtool.options.edges import EDGE_WEIGHTS, EdgesOptions
-from imgtool.runtime.device import select_device
-from imgtool.runtime.registry import find_weights
 from imgtool.tasks.edges import edges_that_fit
 from imgtool.tasks.load import load_hed
 
@@ -70,9 +67,7 @@ def edges(
     """
     given = options_of("edges", EdgesOptions, options)
     picture = picture_of(image, "image")
-    chosen = select_device(device, precision)
-    with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
-        network = load_hed(find_weights(os.fspath(weights)), chosen)
+    network = loaded(load_hed, weights, device=device, precision=precision)
     result, _ = edges_that_fit(picture.pixels, given, network=network)
     alpha = None if picture.alpha is None else to_image(picture.alpha)[0, 0].numpy()
     return EdgeMaps(result.maps, alpha)

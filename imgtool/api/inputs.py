@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -17,10 +18,13 @@ from imgtool.imaging.picture import Picture
 from imgtool.imaging.raster import Raster, raster_of
 from imgtool.imaging.raster_files import open_raster
 from imgtool.imaging.tensors import to_image
+from imgtool.runtime.device import Device, select_device
+from imgtool.runtime.registry import WeightsFile, find_weights
 
 # A path; a PIL image; (H, W, 3 or 4) uint8, uint16 or float in [0, 1]; (1, 3, H, W) or (3, H, W) in [0, 1].
 PictureLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
 Options = TypeVar("Options")
+Loaded = TypeVar("Loaded")
 
 
 def options_of(function: str, make: Callable[..., Options], given: Mapping[str, Any]) -> Options:
@@ -38,6 +42,23 @@ def options_of(function: str, make: Callable[..., Options], given: Mapping[str, 
         return make(**given)
     except TypeError as error:
         raise TypeError(re.sub(r"\w+Options.__init__\(\)", f"{function}()", str(error))) from error
+
+
+def loaded(
+    load: Callable[[WeightsFile, Device], Loaded],
+    weights: str | os.PathLike[str],
+    *,
+    device: str,
+    precision: str,
+) -> Loaded:
+    """A network on its device, as `load` makes it; the random numbers of the program stay as they are.
+
+    Raises:
+        DeviceError, WeightsError: one of them cannot be had.
+    """
+    chosen = select_device(device, precision)
+    with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
+        return load(find_weights(os.fspath(weights)), chosen)
 
 
 def picture_of(given: PictureLike, name: str) -> Picture:

@@ -3,13 +3,9 @@
 import os
 from typing import Any
 
-import torch
-
-from imgtool.api.inputs import PictureLike, options_of, picture_of
+from imgtool.api.inputs import PictureLike, loaded, options_of, picture_of
 from imgtool.errors import BadImage
 from imgtool.options.captcha_reader import READER_WEIGHTS, CaptchaReadOptions
-from imgtool.runtime.device import select_device
-from imgtool.runtime.registry import find_weights
 from imgtool.tasks.load import load_reader
 from imgtool.tasks.read_captcha import Reading
 from imgtool.tasks.read_captcha import read_captcha as read
@@ -41,9 +37,7 @@ def read_captcha(
     """
     given = options_of("read_captcha", CaptchaReadOptions, options)
     picture = picture_of(image, "image")
-    chosen = select_device(device, precision)
-    with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
-        reader = load_reader(find_weights(os.fspath(weights)), chosen)
+    reader = loaded(load_reader, weights, device=device, precision=precision)
     try:
         return read(picture, reader, given)
     except ValueError as error:

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from imgtool.api.inputs import PictureLike, options_of, raster_given
+from imgtool.api.inputs import PictureLike, loaded, options_of, raster_given
 from imgtool.errors import BadImage
 from imgtool.imaging.labels import palette
 from imgtool.options.segment import SEGMENT_WEIGHTS, SegmentOptions
-from imgtool.runtime.device import select_device
-from imgtool.runtime.registry import find_weights
 from imgtool.tasks.load import load_segmenter
 from imgtool.tasks.objects import instances_of
 from imgtool.tasks.segment import classes_of, foreground, in_tiles_that_fit, probabilities
@@ -83,9 +80,7 @@ def segment(
         >>> segment("photo.jpg").to_pil().save("mask.png")  # doctest: +SKIP
     """
     given = options_of("segment", SegmentOptions, options)
-    chosen = select_device(device, precision)
-    with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
-        segmenter = load_segmenter(find_weights(os.fspath(weights)), chosen)
+    segmenter = loaded(load_segmenter, weights, device=device, precision=precision)
     threshold = segmenter.threshold if given.threshold is None else given.threshold
     with raster_given(image) as raster:
         try:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from imgtool.api.inputs import PictureLike, mask_of, options_of, picture_of
+from imgtool.api.inputs import PictureLike, loaded, mask_of, options_of, picture_of
 from imgtool.errors import Diverged, OptionError
 from imgtool.imaging.io import write_picture
 from imgtool.imaging.picture import Picture
@@ -121,7 +121,7 @@ def stylize(
     if style is None:
         if weights is None:
             raise OptionError("style", "no style, expected a picture, or weights of train-style")
-        painter = load_painter(find_weights(os.fspath(weights)), select_device(device, precision))
+        painter = loaded(load_painter, weights, device=device, precision=precision)
         one_pass = options_of("stylize", FastStyleOptions, options)
         return _in_one_pass(picture_of(content, "content"), previous, painter, one_pass, began)
     given, init = _options(options, weights)
