@@ -179,6 +179,9 @@ def test_options_are_checked(small, folder):
         small("photo.png", "painting.png", style_masks=["mask.png"])
     with pytest.raises(OptionError, match="all black"):
         small("photo.png", "painting.png", content_masks=[np.zeros((4, 4, 3), np.uint8)])
+    for name in ("content_masks", "style_masks"):  # a word other than "auto" is no regions to be found
+        with pytest.raises(OptionError, match=r"one picture, 'mask\.png', expected a list"):
+            small("photo.png", "painting.png", **{name: "mask.png"})
 
 
 def test_weights(folder):

@@ -20,14 +20,16 @@ from imgtool.errors import Diverged, OptionError
 from imgtool.imaging.io import write_picture
 from imgtool.imaging.picture import Picture
 from imgtool.imaging.tensors import fit, resize, to_image, to_picture, to_pixels
+from imgtool.nn.vgg import VGG
 from imgtool.options.fast_style import FastStyleOptions
 from imgtool.options.stylize import INITS, STYLE_NETWORKS, StylizeOptions
-from imgtool.runtime.device import select_device
+from imgtool.runtime.device import Device, select_device
 from imgtool.runtime.registry import find_weights
 from imgtool.tasks import stylize as task
 from imgtool.tasks.edge_term import edge_terms
 from imgtool.tasks.fast_style import Painter, fast_style
 from imgtool.tasks.load import activations_name, load_painter, load_style_network
+from imgtool.tasks.objective_terms import MakeTerm
 from imgtool.tasks.placed_styles import require_same_network
 from imgtool.tasks.style_file import is_style_file, load_style
 from imgtool.tasks.style_objective import Style
@@ -45,7 +47,7 @@ class Stylized:
     Attributes:
         image: (1, 3, H, W) sRGB in [0, 1], on the CPU.
         alpha: (1, 1, H, W) in [0, 1], the content's at this size; None if it had none.
-        steps: evaluations done in each scale, coarse to fine; with these as options the result is the same. None in
+        steps: evaluations done in each scale, coarse to fine; with these as options the result is the same. () in
             one pass.
         history: one `Step` an evaluation, with its losses.
         seconds: spent on it.
@@ -126,20 +128,14 @@ def stylize(
         return _in_one_pass(picture_of(content, "content"), previous, painter, one_pass, began)
     given, init = _options(options, weights)
     photo = picture_of(content, "content")
-    auto = isinstance(content_masks, str)
+    auto = isinstance(content_masks, str) and content_masks == "auto"
     styles = _styles(style, () if auto else content_masks, style_masks)
     if auto:
         styles = in_regions(styles, to_image(photo.pixels), _size(photo, given.size), color_regions)
-    chosen = select_device(device, precision, exact=given.exact)
     name = given.network if weights is None else os.fspath(weights)
-    with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
-        file = find_weights(name)
-        measured = activations_name(file) if given.rescale else None
-        activations = None if measured is None else find_weights(measured)
-        given = replace(given, rescale=activations is not None)
-        require_same_network(styles, given, file, chosen)
-        network = load_style_network(file, given, chosen, activations)
-        terms = edge_terms(given, find_weights, chosen)
+    given, network, terms = _networks(
+        given, name, styles, select_device(device, precision, exact=given.exact)
+    )
     begin = partial(task.stylize, init=None if init is None else to_image(picture_of(init, "init").pixels))
     last = _last(previous, photo, given.size)
     if last is not None and last.goes_on:
@@ -173,6 +169,20 @@ def _options(
     if not named:
         given["init"] = "picture"
     return options_of("stylize", StylizeOptions.of_recipe, given), None if named else init
+
+
+def _networks(
+    options: StylizeOptions, name: str, styles: Sequence[Style], device: Device
+) -> tuple[StylizeOptions, VGG, list[MakeTerm]]:
+    """The network that judges style and further terms, and the options as they hold with them."""
+    with torch.random.fork_rng(devices=[]):  # a new network draws numbers before it gets its weights
+        weights = find_weights(name)
+        measured = activations_name(weights) if options.rescale else None
+        activations = None if measured is None else find_weights(measured)
+        options = replace(options, rescale=activations is not None)
+        require_same_network(styles, options, weights, device)
+        network = load_style_network(weights, options, device, activations)
+        return options, network, edge_terms(options, find_weights, device)
 
 
 def _in_one_pass(
@@ -214,6 +224,9 @@ def _styles(
     style_masks: Sequence[PictureLike],
 ) -> list[Style]:
     """The style pictures with their weights and masks; a single one is used for every mask."""
+    for name, masks in (("content_masks", content_masks), ("style_masks", style_masks)):
+        if isinstance(masks, str | os.PathLike):
+            raise OptionError(name, f"one picture, {os.fspath(masks)!r}, expected a list of them")
     several = isinstance(style, list | tuple) and not _is_pair(style)
     given: Sequence[Any] = style if several else [style]  # type: ignore[assignment]
     pairs: list[tuple[Any, float]] = [each if _is_pair(each) else (each, 1.0) for each in given]
