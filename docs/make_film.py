@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from panels import GAP, IMAGES
@@ -47,7 +48,7 @@ def main() -> None:
                 sheet.paste(Image.open(frames / f"{index}.png"), (column * (WIDTH + GAP), 0))
             sheets.append(sheet)
     there_and_back = [*sheets, *sheets[-2:0:-1]]
-    how = {"duration": MILLISECONDS, "loop": 0, "quality": 60, "method": 6}
+    how: dict[str, Any] = {"duration": MILLISECONDS, "loop": 0, "quality": 60, "method": 6}
     there_and_back[0].save(IMAGES / "film.webp", save_all=True, append_images=there_and_back[1:], **how)
 
 
