@@ -76,6 +76,18 @@ class LBFGS:
         direction = self._descent(gradient.masked_fill(held, 0)).masked_fill_(held, 0)
         return torch.sub(point, direction, out=direction).clamp_(self.low, self.high)
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether the last step had no curvature to go by: its length is that of the very first."""
+        return self.last is not None and not self.pairs
+
+    def step_shorter(self, share: float) -> Tensor:
+        """The last step once more, which was blind, so many times as long; the next point, as of `step`."""
+        assert self.last is not None and self.is_blind
+        (point, gradient), self.last = self.last, None
+        self.first_step *= share
+        return self.step(point, gradient)
+
     def _remember(self, step: Tensor, change: Tensor) -> None:
         curvature = _dot(step, change)
         if curvature > MIN_CURVATURE * step.norm() * change.norm():

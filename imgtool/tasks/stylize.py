@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ from imgtool.tasks.placed_styles import placed, require_pictures, require_sides
 from imgtool.tasks.style_objective import Losses, Style, StyleObjective
 from imgtool.tasks.tiled_objective import TiledObjective
 
+SHORTER = 0.25  # a first step that led uphill is taken again so many times as long, and later ones begin so
+SHORTEST = 1e-4  # of these
 RESTARTS = 3  # after a loss that is not finite, each with a step of half the length
 FIRST_STEP = 0.02  # mean change of a pixel in the first step of a scale, at full strength
 COARSE_SHARE = 0.3  # of the time budget, for all scales before the last
@@ -283,11 +285,20 @@ class _Run:
             if losses.total < lowest:
                 self.best, lowest = image, float(losses.total)
             self._tell(losses, scale)
-            image = optimizer.step(image, gradient)
+            if losses.total > lowest and self._may_be_shorter(optimizer):
+                # A large picture begins near its end: it was painted at half the size.
+                self.first_step *= SHORTER
+                image = optimizer.step_shorter(SHORTER)
+            else:
+                image = optimizer.step(image, gradient)
             objective.settle()
         # Steps or time may end before the restarts do.
         self.diverged |= self.steps[-1] > 0 and lowest == torch.inf
         return self.best
+
+    def _may_be_shorter(self, optimizer: Optimizer) -> TypeGuard[LBFGS]:
+        """Whether the last step can be taken again, shorter."""
+        return isinstance(optimizer, LBFGS) and optimizer.is_blind and self.first_step > SHORTEST
 
     def _tell(self, losses: Losses, scale: int) -> None:
         others = {name: float(term) for name, term in losses.others.items()}

@@ -123,6 +123,18 @@ def test_first_step_has_the_length_asked_for(precondition):
     assert (moved * gradient).sum() < 0
 
 
+def test_a_blind_step_is_taken_again_shorter():
+    function, start = quadratic(10), random(10, seed=3)
+    optimizer = LBFGS(**UNBOUNDED, first_step=1.0)
+    assert not optimizer.is_blind
+    far = optimizer.step(start, gradient_of(function, start))
+    assert optimizer.is_blind
+    near = optimizer.step_shorter(0.25)
+    torch.testing.assert_close(near - start, 0.25 * (far - start))
+    optimizer.step(near, gradient_of(function, near))
+    assert not optimizer.is_blind
+
+
 def test_concave_functions_teach_no_curvature():
     """Of -x^2 every pair is useless: steps stay as long as the first, and go down."""
     optimizer, point = LBFGS(**UNBOUNDED, first_step=0.02), random(20)

@@ -243,6 +243,15 @@ def test_after_a_nan_steps_are_shorter(network, optimizer):
     assert min(step.total for step in result.history) < result.history[0].total
 
 
+def test_a_start_near_the_end_is_bettered(network):
+    """The first step is far too long there."""
+    start = stylize(CONTENT, [Style(STYLE)], replace(OPTIONS, steps=(40,)), network=network).image
+    few = replace(OPTIONS, steps=(8,))
+    result = stylize(CONTENT, [Style(STYLE)], few, network=network, init=start, first_step=0.1)
+    first, *later = (step.total for step in result.history)
+    assert later[0] > 2 * first and later[1] > first and min(later) < first
+
+
 @pytest.mark.parametrize("scales", [1, 2, 3, 5])
 def test_scales(network, scales):
     result = stylize(CONTENT, [Style(STYLE)], replace(OPTIONS, scales=scales, steps=(2,)), network=network)
