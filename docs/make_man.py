@@ -56,6 +56,11 @@ def section(name: str, command: click.Command) -> Iterator[str]:
             yield from (text(title), ".nf", *(text(f"  {line.strip()}") for line in examples), ".fi")
         else:
             yield text(" ".join(paragraph.split()))
+    if isinstance(command, click.Group):
+        yield ".SH COMMANDS"
+        for part in command.list_commands(click.Context(command)):
+            short = command.commands[part].get_short_help_str(200)
+            yield from (".TP", rf"\fB{text(part)}\fR", text(short))
     known = [param for param in command.params if isinstance(param, click.Option)]
     if known:
         yield ".SH OPTIONS"

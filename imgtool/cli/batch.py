@@ -221,7 +221,8 @@ def _require_formats(job: Job, choice: OutputChoice, formats: Sequence[str]) -> 
         if suffix in formats:
             continue
         shown = printable(output)
-        found = f"unknown suffix .{printable(suffix)}" if suffix else "no suffix"
+        unknown = "" if suffix in FORMATS else "unknown "  # others may know it
+        found = f"{unknown}suffix .{printable(suffix)}" if suffix else "no suffix"
         known = " ".join(f".{each}" for each in formats)
         folder = f", or {shown}/ for a folder" if choice.name is None and not suffix else ""
         raise click.UsageError(f"{shown} has {found}; use one of {known}{folder}.")

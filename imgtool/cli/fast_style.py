@@ -9,6 +9,7 @@ import click
 
 from imgtool.cli import batch, params, settings, strengths, video
 from imgtool.cli.console import console
+from imgtool.cli.sources import is_file
 from imgtool.errors import WeightsError
 from imgtool.files import printable
 from imgtool.options.fast_style import STYLE_NET, FastStyleOptions
@@ -65,11 +66,11 @@ def run(pictures: Sequence[str], values: dict[str, Any]) -> int:
     )
     sheet = strengths.are_wanted(values)
     kinds = [values["kind"]] if sheet else None
-    jobs, skipped = video.plan(pictures, choice, values, command="stylize", kinds=kinds)
-    if len(pictures) == 2:  # as PHOTO PAINTING are elsewhere
+    if len(pictures) == 2 and all(map(is_file, pictures)):  # as PHOTO PAINTING are elsewhere
         console.say(
             f"two photos, to be repainted both: the styles are those in {printable(values['weights'])} (--blend)"
         )
+    jobs, skipped = video.plan(pictures, choice, values, command="stylize", kinds=kinds)
     processor.wait_briefly()
     from imgtool.cli import fast_style_work, strengths_work, video_work
     from imgtool.cli.elsewhere import spread

@@ -10,7 +10,7 @@ def weights_told(name: str) -> WeightsFile:
     Raises:
         WeightsError: they cannot be had.
     """
-    with console.progress(f"Fetching {name}") as on_progress:
+    with console.progress(f"Weights {name}") as on_progress:
         found = find_weights(name, on_progress=lambda what, done, total: on_progress(done, total, what))
     console.detail(f"weights {found.name}: {found.source}")
     return found

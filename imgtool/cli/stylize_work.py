@@ -1,5 +1,6 @@
 """What `imgtool stylize` does for each photo: read, call the task, write, tell."""
 
+import math
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,7 @@ WRITE_SECONDS, WRITE_SECONDS_PER_MEGAPIXEL = 0.3, 1.0
 # And for leaving, as a share of what it took to load all that is then unloaded, for both wait for the same machine.
 # Seen with two busy cores: 1.5 s to load, 0.6 to 0.9 s to leave after 256 and 512 px, 1.0 s after 1024 px.
 LEAVE_SHARE = 0.6
+STRETCHED = 0.05  # logarithm of how much a mask may be stretched before it is told
 DIVERGED = "the loss became NaN or infinite, also after restarts; saved the last good picture"
 
 
@@ -89,6 +91,7 @@ class StylizeWork:
         began = self.began or time.monotonic()
         self.began = None  # only the first photo pays for the start
         picture, ingredient = self.session.read(job.source, "pictures")
+        self._note_stretched(job, picture)
         before, ingredients = frame_before(self.session, job, picture, self.values)
         painted = self.paint(picture, before, title=job.source.stem, job=job, began=began)
         recipe = self.session.recipe(
@@ -104,6 +107,14 @@ class StylizeWork:
         if self.values["sheet"]:
             self._write_sheet(job, picture, painted)
         return self._told(job, painted, time.monotonic() - began)
+
+    def _note_stretched(self, job: Job, picture: Picture) -> None:
+        """Tell of masks that are of another shape than a photo."""
+        for mask in (style.content_mask for style in self.styles if style.content_mask is not None):
+            height, width = mask.shape[-2:]
+            if abs(math.log(width * picture.height / (height * picture.width))) > STRETCHED:
+                sizes = f"{width}x{height} is stretched over {picture.width}x{picture.height}"
+                console.warn(f"{job.source}: a --content-mask of {sizes}")
 
     def paint(
         self,
@@ -176,7 +187,9 @@ class StylizeWork:
         if self.options.stroke is not None and self.options.for_size(max(size)).style_scale > 1:
             return "a smaller --stroke"  # which says how large the style picture is, whatever the size
         or_else = " or a smaller --style-scale" if self.options.style_scale > 1 else ""
-        return f"--size {stylize_memory.smaller(size)}{or_else}"
+        device = self.session.device
+        fits = stylize_memory.smaller(self.options, size, list(self._sides(size)), device)
+        return f"--size {fits}{or_else}"
 
     def _sides(self, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
         """(height, width) of each style picture as it is worked on for a result of `size`."""
@@ -292,7 +305,9 @@ class StylizeWork:
         }
         if result.interrupted:
             fields["interrupted"] = result.interrupted
-            if not job.to_stream:
+            if (
+                not job.to_stream and not self.values["video"]
+            ):  # of which a frame stands for nothing by itself
                 console.say(f"Saved the best so far; to go on: {self._go_on(job)}")
         if painted.error:
             console.error(

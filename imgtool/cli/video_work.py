@@ -118,6 +118,10 @@ class AnimationWork:
         seconds, first = time.monotonic() - began, made[0].picture
         frames = f"{len(made)} of {len(timing.seconds)} frames"
         console.say(f"{job}: {first.width}x{first.height}, {frames}, {seconds:.1f} s")
+        if interrupted:
+            console.say(
+                "For all frames: the same command with --skip-existing, which does anew what was cut short."
+            )
         errors = [f"frame {number}: {each.error}" for number, each in enumerate(made, start=1) if each.error]
         for error in errors:
             console.error(f"{job.source}: {error}")

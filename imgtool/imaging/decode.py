@@ -31,7 +31,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIC")
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to stderr
 
 _COUNT_FRAMES_BYTES = 2_000_000  # counting walks through a GIF or TIFF file
-_READ = "imgtool reads " + ", ".join(FORMATS)
+_READ = "a file of " + ", ".join(FORMATS)
 
 # (pattern of the first bytes, Pillow's formats): None where the contents are known and refused
 _SIGNATURES: tuple[tuple[bytes, tuple[str, ...] | None, str], ...] = (
@@ -53,6 +53,7 @@ _SIGNATURES: tuple[tuple[bytes, tuple[str, ...] | None, str], ...] = (
     (rb"\xff\x0a|\0\0\0\x0cJXL ", None, "a JPEG XL picture"),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", None, "a JPEG 2000 picture"),
     (rb"PK\x03\x04", None, "a ZIP archive"),
+    (rb"....\0\0\0\0{", None, "a style file or weights (safetensors)"),
 )
 
 

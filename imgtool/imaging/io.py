@@ -165,7 +165,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{name}: {reason.lower()}") from error
     raise RecipeError(
         f"{name}: no recipe in it",
-        hint="ask a result of imgtool; sheets, frames and pictures saved from Python have none",
+        hint="ask a result of imgtool; sheets, masks, frames and pictures saved from Python have none",
     )
 
 

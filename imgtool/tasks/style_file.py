@@ -1,5 +1,6 @@
 """Style files: what `stylize` has to know of a style picture, without the picture."""
 
+import hashlib
 import io
 import json
 import math
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from imgtool.errors import BadImage, OptionError
@@ -156,7 +158,7 @@ def style_bytes(style: StyleFile, recipe: str) -> bytes:
         for side, grams in style.grams.items()
         for layer, gram in grams.items()
     }
-    about = {"format": FORMAT, **asdict(style.measured)}
+    about = {"format": FORMAT, "sha256": _digest(arrays), **asdict(style.measured)}
     file = io.BytesIO()
     write_safetensors(file, arrays, {KEY: json.dumps(about), RECIPE: recipe})
     return file.getvalue()
@@ -186,10 +188,21 @@ def load_style(path: Path) -> StyleFile:
         about = json.loads(metadata[KEY])
         measured = _measured(about)
         grams = _grams(tensors)
+        held = {name: tensor.numpy() for name, tensor in tensors.items()}
+        _require(about["sha256"] == _digest(held), "its numbers are not those that were written")
     except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         raise BadImage(name, f"no style file: {reason}", hint="imgtool save-style PAINTING") from error
     return StyleFile(grams, measured, name)
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """The SHA-256 of all names and numbers: damage that leaves numbers finite would only be seen in pictures."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
 
 
 def _measured(about: Mapping[str, Any]) -> Measured:

@@ -77,7 +77,14 @@ def test_what_it_does_not_hold_is_refused(save_style, stylize, pictures, words, 
     assert message in result.error and not Path("out.png").exists()
 
 
-def test_damaged_files_are_told_in_one_line(stylize, pictures):
+def test_damaged_files_are_told_in_one_line(stylize, save_style, pictures):
+    assert save_style("painting.png", "-o", "flipped.imgstyle").code == 0
+    data = bytearray(Path("flipped.imgstyle").read_bytes())
+    data[-100] ^= 1
+    Path("flipped.imgstyle").write_bytes(data)
+    result = stylize("photo.png", "flipped.imgstyle", "-o", "out.png")
+    assert result.code == 1 and "its numbers are not those that were written" in result.error
+    assert "it is a style file or weights" in stylize("flipped.imgstyle", "painting.png", "-o", "o.png").error
     Path("bad.imgstyle").write_bytes(b"no style")
     result = stylize("photo.png", "bad.imgstyle", "-o", "out.png")
     assert result.code == 1 and "bad.imgstyle" in result.error and not Path("out.png").exists()

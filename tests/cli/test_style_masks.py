@@ -86,6 +86,15 @@ def test_regions_by_a_file_of_weights(stylize, pictures, save, again):
     again("out.png")
 
 
+def test_a_mask_of_another_shape_is_told(stylize, pictures, save):
+    save("odd.png", size=(10, 90))
+    with Image.open("photo.png") as photo:
+        save("alike.png", size=(2 * photo.width, 2 * photo.height))
+    words = ("photo.png", "painting.png", "--content-mask")
+    assert "of 10x90 is stretched over" in stylize(*words, "odd.png", "-o", "a.png").stderr
+    assert "stretched" not in stylize(*words, "alike.png", "-o", "b.png").stderr
+
+
 def test_more_styles_than_a_network_tells(stylize, pictures, save):
     styles = [word for seed in range(5) for word in ("--style", str(save(f"style{seed}.png", seed=seed)))]
     result = stylize("photo.png", *styles, "--content-mask", "auto", "--mask-weights", "nuclei")

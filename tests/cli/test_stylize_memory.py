@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from imgtool.cli import stylize_memory
-from imgtool.cli.stylize_memory import fitting, leaner
+from imgtool.cli.stylize_memory import fitting, leaner, smaller
 from imgtool.errors import DeviceError
 from imgtool.options.stylize import StylizeOptions
 from imgtool.runtime import device
@@ -78,6 +78,20 @@ def test_an_accelerator_is_there_to_be_used(free):
     free(24)
     on = Device(torch.device("cuda"), torch.bfloat16, "a test")
     assert first((3000, 4000), on=on).tile == 4000
+
+
+@pytest.mark.parametrize("gigabytes", [1, 4, 24])
+def test_the_size_that_is_named_fits(free, gigabytes):
+    free(gigabytes)
+    side = smaller(OPTIONS, (100_000, 100_000), [(64, 64)], CPU)
+    assert 64 < side < 70_000
+
+    def least(side):
+        tries = leaner(OPTIONS, (side, side))
+        return min(memory_needed((side, side), each, CPU.dtype, [(64, 64)]) for each in tries)
+
+    assert least(side) <= gigabytes * 1e9 < least(int(side / 0.7) + 1)
+    assert smaller(OPTIONS, (512, 256), [(64, 64)], CPU) == 358  # what was thought to fit did not
 
 
 def test_too_little_for_anything(free):

@@ -68,7 +68,7 @@ def again(rerun, random_vgg19):
         ("clip.gif painting.png --video --sheet", "--sheet does not go with an animation"),
         ("clip.gif painting.png --video --time 5s", "--time does not go with an animation"),
         ("clip.gif painting.png --video -o -", "an animation is not written to stdout"),
-        ("clip.gif painting.png --video -o out.png", "unknown suffix .png; use one of .gif .webp"),
+        ("clip.gif painting.png --video -o out.png", "out.png has suffix .png; use one of .gif .webp"),
     ],
 )
 def test_refusals(imgtool, clip, arguments, error):
@@ -205,7 +205,8 @@ def test_a_cut_animation_keeps_its_finished_frames(stylize, clip, monkeypatch, l
         return result if len(calls) < 2 else replace(result, interrupted=KeyboardInterrupt())
 
     monkeypatch.setattr(stylize_work, "stylize_frame", cut)
-    assert stylize("clip.webp", *VIDEO, "-o", "out.webp").code == 130
+    result = stylize("clip.webp", *VIDEO, "-o", "out.webp")
+    assert result.code == 130 and "--skip-existing" in result.stderr and "--init" not in result.stderr
     assert len(read_timing(Path("out.webp")).seconds) == 2
     assert read_recipe(Path("out.webp"))["unfinished"] is True
 

@@ -267,6 +267,7 @@ class TestFormats:
             (b"8BPS\0\1" + bytes(99), "a Photoshop document"),
             (b"\0\0\1\0\1\0" + bytes(99), r"an icon \(ICO\)"),
             (b"PK\x03\x04", "a ZIP archive"),
+            (b"\x10\3" + bytes(6) + b'{"conv1_1"', r"a style file or weights \(safetensors\)"),
             (b"hello, world", "not a picture"),
             (b"\0", "not a picture"),
             (b"PyRGBA 1 1 255 \0\0\0\0", "not a picture"),
@@ -281,7 +282,7 @@ class TestFormats:
         path.write_bytes(data)
         with pytest.raises(BadImage, match=called) as caught:
             read_picture(path)
-        assert caught.value.hint == "imgtool reads PNG, JPEG, WEBP, TIFF, BMP, GIF, PPM, AVIF, HEIC"
+        assert caught.value.hint == "a file of PNG, JPEG, WEBP, TIFF, BMP, GIF, PPM, AVIF, HEIC"
 
     def test_heic_without_its_plugin(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pillow_heif", None)
