@@ -183,6 +183,7 @@ def checkerboard(weights: str) -> None:
             painted = _ours(weights, None, style)(photo)
             print(
                 f"{name:9} {style:12} highest {_highest(painted):.2e} (photo {_highest(photo):.2e})  "
+                f"every four {_every(4, painted):.1f} (photo {_every(4, photo):.1f})  "
                 f"border/inside {_border(painted):.2f} (photo {_border(photo):.2f})"
             )
 
@@ -194,6 +195,18 @@ def _highest(pixels: np.ndarray) -> float:
     rows, columns = (side // 2 for side in gray.shape)
     at = [spectrum[rows, columns], spectrum[rows, 0], spectrum[0, columns]]
     return float(np.mean(at) / spectrum.mean())
+
+
+def _every(period: int, pixels: np.ndarray, around: int = 6) -> float:
+    """Energy of what comes again in rows or columns after a period, against the mean of frequencies around it."""
+    gray = pixels[: len(pixels) // 8 * 8, : pixels.shape[1] // 8 * 8].mean(axis=2)
+    found = []
+    for axis in (0, 1):
+        spectrum = np.abs(np.fft.rfft(gray.mean(axis=axis))) ** 2
+        at = gray.shape[1 - axis] // period
+        beside = [*spectrum[at - around : at - 1], *spectrum[at + 2 : at + around + 1]]
+        found.append(float(spectrum[at] / np.mean(beside)))
+    return max(found)
 
 
 def _border(pixels: np.ndarray, width: int = 8) -> float:
