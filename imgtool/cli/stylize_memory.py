@@ -14,7 +14,6 @@ from imgtool.tasks.stylize import memory_needed
 
 TILES = (1024, 512, 384)  # pixels of a tile's side where the whole picture is too much
 HISTORIES = (5, 2)  # pairs of L-BFGS where more are too much; two are enough to go on
-SMALLEST = 64  # side in pixels below which no smaller one is named
 WORTH_TILES = 2  # pictures of fewer tiles than this are worked on whole
 # Bytes that the process takes on a processor without being asked, those of them that torch takes, and the share of
 # free memory that the whole of a picture may take: that is faster than tiles, but the machine is not for it alone.
@@ -101,12 +100,10 @@ def smaller(
     options: StylizeOptions, size: tuple[int, int], styles: Sequence[tuple[int, int]], device: Device
 ) -> int:
     """The longest side of a result that fits; at most 0.7 of that of (height, width), for half of the memory."""
-    side = max(size)
-    while side > SMALLEST:
-        side = max(SMALLEST, int(side * 0.7))
+    side, fits = max(size), False
+    while side > 1 and not fits:
+        side = int(side * 0.7)
         tries = leaner(options, fit(size, side))
-        if has_memory(
-            device.torch, min(memory_needed(fit(size, side), each, device.dtype, styles) for each in tries)
-        ):
-            break
+        least = min(memory_needed(fit(size, side), each, device.dtype, styles) for each in tries)
+        fits = has_memory(device.torch, least)
     return side

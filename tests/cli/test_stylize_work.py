@@ -256,7 +256,8 @@ class TestExitCodes:
         result = stylize("photo.png", "painting.png", "--size", "1000000")
         assert result.code == 4
         assert "needs about" in result.error
-        assert "Try: --size 700000" in result.error
+        named = int(result.error.rpartition("Try: --size ")[2])  # which depends on what is free
+        assert 100 < named < 100_000
 
     def test_too_large_a_style(self, stylize, pictures):
         result = stylize("photo.png", "painting.png", "--style-scale", "100000")
@@ -277,7 +278,7 @@ class TestExitCodes:
         result = stylize("photo.png", "painting.png")
         assert result.code == 4
         assert "note: out of memory; once more with --history 2" in result.stderr
-        assert "error: photo.png: out of memory. Try: --size 64" in result.stderr
+        assert "error: photo.png: out of memory. Try: --size 22" in result.stderr
 
     def test_memory_that_suffices_for_less(self, stylize, pictures, monkeypatch):
         repaint = stylize_work.stylize
