@@ -12,6 +12,7 @@ from imgtool.imaging.fonts import Font, lacking
 from imgtool.imaging.glyphs import GlyphSet, without_look_alikes
 from imgtool.imaging.wave import grid_of
 from imgtool.options.captcha import BACKGROUNDS, CaptchaOptions
+from imgtool.runtime.signals import undisturbed
 from imgtool.tasks.captcha_drawing import Drawing, Studio, fitted_scene, noise_table
 from imgtool.tasks.captcha_plan import BLOCK, MARGIN, Plan, plan, texts_of
 from imgtool.tasks.captcha_truth import Glyph
@@ -108,14 +109,15 @@ class Captchas:
             truth: with all glyphs.
             mask: with the mask of glyphs.
         """
-        drawing = Drawing(self.studio, index)
-        return Captcha(
-            index,
-            self.text(index),
-            drawing.pixels(),
-            drawing.glyphs() if truth else (),
-            drawing.mask() if mask else None,
-        )
+        with undisturbed():
+            drawing = Drawing(self.studio, index)
+            return Captcha(
+                index,
+                self.text(index),
+                drawing.pixels(),
+                drawing.glyphs() if truth else (),
+                drawing.mask() if mask else None,
+            )
 
     def text(self, index: int) -> str:
         """What captcha number `index` says."""

@@ -1,13 +1,9 @@
 """The loop that all training has in common: steps, log, score, checkpoints, and going on where it stopped."""
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -17,6 +13,7 @@ from imgtool.errors import DataError, Diverged
 from imgtool.files import first_line, printable
 from imgtool.imaging.picture import Picture
 from imgtool.runtime.ranks import ALONE, Ranks
+from imgtool.runtime.signals import undisturbed
 from imgtool.training.report import run_report
 from imgtool.training.run_folder import BEST, LAST, RunFolder
 
@@ -212,7 +209,7 @@ class _Fit:
 
     def _stepped(self) -> bool:
         """Do a step, unless the end is reached; whether it was done."""
-        with _whole():
+        with undisturbed():
             progress = self.ranks.told(1.0 if self._in_vain() else self._progress())
             self.over = progress >= 1
             if self.over:
@@ -270,7 +267,7 @@ class _Fit:
                 f"{why}{again}; the last checkpoint is from before",
                 hint="a new run with a smaller --learning-rate",
             )
-        with _whole():
+        with undisturbed():
             self._restore()
             self.told, self.looked = {}, True
             self.ranks.wait()  # all have read it before the first writes it anew
@@ -291,7 +288,7 @@ class _Fit:
     def _score(self) -> None:
         """Score and keep it; a signal meanwhile leaves nothing of it, so that it is done again."""
         scores = self.trainee.score() if self.ranks.first else {}
-        with _whole():
+        with undisturbed():
             self.scored = self.done
             if scores:
                 self._keep(scores)
@@ -352,30 +349,6 @@ def _numbers(told: Told) -> dict[str, float]:
     tensors = {name: value.detach().float() for name, value in told.items() if isinstance(value, Tensor)}
     looked = dict(zip(tensors, torch.stack(list(tensors.values())).tolist(), strict=True)) if tensors else {}
     return {name: looked[name] if name in looked else float(value) for name, value in told.items()}
-
-
-@contextmanager
-def _whole() -> Iterator[None]:
-    """Let a signal wait until the block is done: half a step could not be gone on from."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    waiting: list[int] = []
-    handlers = {int(each): signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-
-    def wait(number: int, _: FrameType | None) -> None:
-        waiting.append(number)
-        signal.signal(number, handlers[number])  # a second one waits for nothing
-
-    for number in handlers:
-        signal.signal(number, wait)
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    for number in waiting:
-        signal.raise_signal(number)  # also where it has no handler, and ends the process
 
 
 def _count(value: object) -> int:

@@ -107,8 +107,8 @@ def test_going_on_after_an_interrupt_is_the_same_to_the_bit(tmp_path, listening)
 
 TERMINATED = """
 import os, signal
-from imgtool.training.loop import _whole
-with _whole():
+from imgtool.runtime.signals import undisturbed
+with undisturbed():
     os.kill(os.getpid(), signal.SIGTERM)
     print("whole", flush=True)
 print("further")
