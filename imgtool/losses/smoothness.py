@@ -1,7 +1,8 @@
-"""Penalties on the roughness of a picture."""
+"""Penalties on the roughness of a picture, and on what comes again in it."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -32,3 +33,23 @@ def total_variation_gradient(image: Tensor) -> Tensor:
         gradient.narrow(axis, 1, length).add_(difference)
         gradient.narrow(axis, 0, length).sub_(difference)
     return gradient.mul_(2 / image.numel())
+
+
+def lattice(image: Tensor, period: int, window: int) -> Tensor:
+    """Energy of what comes again after a period across and down: the grid that strided networks leave in a picture.
+
+    In each window, the mean of the pixels at each of the places modulo the period; the variance of these means; its
+    mean over windows. Strokes fall on all places alike and average out, the more the larger the window is; in small
+    ones a grid that turns from light to dark between two areas counts as well.
+
+    Args:
+        image: (N, C, H, W), H and W multiples of the period.
+        period: in pixels.
+        window: side of the windows in pixels, about; the picture is divided into as many as fit.
+    Returns:
+        A scalar, at least 0, in the square of the picture's units.
+    """
+    places = functional.pixel_unshuffle(image, period)
+    down, across = (max(side // window, 1) for side in image.shape[-2:])
+    means = functional.adaptive_avg_pool2d(places, (down, across))
+    return means.view(len(image), -1, period**2, down, across).var(dim=2, correction=0).mean()

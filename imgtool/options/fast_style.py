@@ -21,7 +21,7 @@ class TrainStyleOptions:
     """
 
     style_size: int = 512  # longest side of the style pictures in pixels: how large their strokes are
-    photo_size: int = 256  # side of the squares that photos are made to
+    photo_size: int = 256  # side of the squares that photos are made to, a multiple of 4
     crop: int = 160  # side of what the network sees of one, in pixels, a multiple of 16
     batch: int = 1  # crops in a step, each in every style
     width: int = 24  # channels at half the size
@@ -29,6 +29,7 @@ class TrainStyleOptions:
     content_weight: float = 0.4
     style_weight: float = 1.0
     tv_weight: float = 1.0
+    lattice_weight: float = 1.0  # against what comes again at the distance of the network's grid
     content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv4_1": 1.0})
     style_layers: Mapping[str, float] = field(
         default_factory=lambda: {f"conv{block}_1": 1.0 for block in range(1, 5)}
@@ -49,11 +50,13 @@ class TrainStyleOptions:
         within("width", self.width, 1, 1024)
         within("blocks", self.blocks, 1, 64)
         within("seed", self.seed, 0, MAX_SEED)
+        if self.photo_size % 4:
+            raise OptionError("photo_size", f"must be a multiple of 4, got {self.photo_size}")
         if self.crop % 16 or self.crop > self.photo_size:
             raise OptionError(
                 "crop", f"must be a multiple of 16, at most --photo-size {self.photo_size}, got {self.crop}"
             )
-        for name in ("content_weight", "style_weight", "tv_weight"):
+        for name in ("content_weight", "style_weight", "tv_weight", "lattice_weight"):
             at_least(name, getattr(self, name), 0)
         if not 0 < self.learning_rate < math.inf:
             raise OptionError("learning_rate", f"must be above 0, got {self.learning_rate:g}")

@@ -1,4 +1,4 @@
-"""What a style network minimises: content kept, style gained, smoothness."""
+"""What a style network minimises: content kept, style gained, smoothness, and no grid."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,13 @@ from torch import Tensor
 
 from imgtool.imaging.tensors import fit, resize
 from imgtool.losses.gram import content_loss, gram_matrix, style_loss
-from imgtool.losses.smoothness import total_variation
+from imgtool.losses.smoothness import lattice, total_variation
+from imgtool.nn.style_net import STRIDE
 from imgtool.nn.vgg import VGG
 from imgtool.options.fast_style import TrainStyleOptions
+
+LATTICE_UNIT = 1000  # so that a grid of 2 levels of 255, which is seen, adds 0.06
+LATTICE_WINDOW = 48  # pixels: 144 squares of the network's grid, and still a third of a crop
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class FastObjective:
 
     The content term of a layer is the squared difference of features relative to the photo's own; its style term is
     the distance of Gram matrices relative to that of untouched photos. So a photo that nothing was done to has
-    content 0 and style 1, whatever the style.
+    content 0 and style 1, whatever the style. A network paints each square of its grid alike where a photo is plain,
+    and style losses, which see no places, let it: what comes again at the grid's distance costs too.
 
     Args:
         styles: at least one.
@@ -95,6 +100,7 @@ class FastObjective:
             content=options.content_weight * torch.stack(kept).sum() / sum(options.content_layers.values()),
             style=options.style_weight * torch.stack(gained).sum() / sum(options.style_layers.values()),
             tv=options.tv_weight * total_variation(images),
+            lattice=options.lattice_weight * LATTICE_UNIT * lattice(images, STRIDE, LATTICE_WINDOW),
         )
 
     def _distance(self, layer: str, grams: Tensor) -> Tensor:

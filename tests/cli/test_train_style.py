@@ -80,6 +80,7 @@ def test_killed_run_goes_on_to_the_same_bytes(data, quick):
         (("photos", "photos"), "style photos is a folder"),
         (("night.png", "night.png", "photos"), "a name that is taken"),
         (("a=b.png", "photos"), "a name with , or ="),
+        (("night.png", "photos", "--photo-size", "30"), "--photo-size: must be a multiple of 4"),
         (("night.png", "photos", "--crop", "20"), "--crop: must be a multiple of 16"),
         (("night.png", "photos", "--crop", "32"), "at most --photo-size 24"),
         (("night.png", "photos", "--style-layers", "conv9_1"), "no layer 'conv9_1'"),

@@ -1,9 +1,9 @@
-"""Total variation against a plain loop."""
+"""Total variation against a plain loop; what comes again against pictures in which it is known."""
 
 import pytest
 import torch
 
-from imgtool.losses.smoothness import total_variation, total_variation_gradient
+from imgtool.losses.smoothness import lattice, total_variation, total_variation_gradient
 
 
 def plain(image):
@@ -39,3 +39,34 @@ def test_a_finer_pattern_has_more():
     fine[..., ::2] = 1
     coarse[..., ::4] = coarse[..., 1::4] = 1
     assert total_variation(fine) > 1.9 * total_variation(coarse)
+
+
+def striped(period, size=64):
+    """(1, 1, size, size): columns 0.2 above the others, once in a period."""
+    image = torch.full((1, 1, size, size), 0.5)
+    image[..., ::period] += 0.2
+    return image
+
+
+def test_a_grid_has_the_variance_of_its_places():
+    """A column of four is 0.2 higher: a variance of 0.2 squared times 1/4 times 3/4, in every window."""
+    for window in (16, 32, 1000):
+        assert float(lattice(striped(4), 4, window)) == pytest.approx(0.2**2 * 3 / 16, rel=1e-5)
+
+
+@pytest.mark.parametrize("period", [3, 5, 7], ids=str)
+def test_what_comes_again_at_another_distance_is_no_grid(period):
+    assert float(lattice(striped(period, 420), 4, 420)) < 0.05 * float(lattice(striped(4, 420), 4, 420))
+
+
+def test_a_grid_that_turns_is_seen_in_small_windows_alone():
+    image = striped(4)
+    image[..., 32:, :] = 1 - image[..., 32:, :]
+    assert float(lattice(image, 4, 64)) < 1e-10
+    assert float(lattice(image, 4, 32)) == pytest.approx(0.2**2 * 3 / 16, rel=1e-5)
+
+
+def test_lattice_gradient():
+    random = torch.Generator().manual_seed(0)
+    image = torch.rand(2, 3, 8, 12, generator=random, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda each: lattice(each, 4, 4), image)

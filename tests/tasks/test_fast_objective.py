@@ -66,3 +66,16 @@ def test_gradient_reaches_the_image(objective):
     image = pictures(2, 8).requires_grad_()
     objective(image, objective.content(pictures(1, 8))).total.backward()
     assert image.grad.abs().sum() > 0
+
+
+def test_a_grid_of_four_pixels_costs(objective):
+    """One of two levels of 255 costs what it is said to; the same strokes elsewhere in each square cost nothing."""
+    photo = torch.full((1, 3, 96, 96), 0.5)
+    grid = photo.repeat(2, 1, 1, 1)
+    grid[..., ::2] += 2 / 255
+    grid[..., 1::2] -= 2 / 255
+    content = objective.content(photo)
+    assert float(objective(grid, content)["lattice"]) == pytest.approx(0.0615, rel=0.01)
+    spread = photo.repeat(2, 1, 1, 1)
+    spread[..., ::3] += 4 / 255
+    assert float(objective(spread, content)["lattice"]) < 1e-6
