@@ -11,7 +11,7 @@ from typing import Any, Self
 import click
 
 from imgtool.cli.console import console, counted
-from imgtool.cli.naming import Index, filled, with_suffix
+from imgtool.cli.naming import Index, filled, require_new, with_suffix
 from imgtool.cli.rehearsal import answer
 from imgtool.cli.sources import READABLE, STREAM, Source, find_sources, is_file, is_folder
 from imgtool.errors import ImgtoolError, RecipeError
@@ -315,10 +315,7 @@ def _require_free(job: Job, choice: OutputChoice) -> None:
     if choice.force or choice.skip_existing:  # an unfinished job's further files are its own
         return
     for path in _files_of(job, choice):
-        if is_file(path):
-            raise click.UsageError(
-                f"{printable(path)} exists. Use --force to replace it, --skip-existing to keep it."
-            )
+        require_new(path, "Use --force to replace it, --skip-existing to keep it.")
 
 
 # Does one job and returns the fields of its `--json` lines, of which each output has one. An "error" among

@@ -17,13 +17,14 @@ from imgtool.cli.captcha_manifest import Manifest, locked, take_folder
 from imgtool.cli.captcha_style import style_of, texts_file, words_of
 from imgtool.cli.cluster import connected
 from imgtool.cli.console import console
+from imgtool.cli.naming import require_place
 from imgtool.cli.recipes import Ingredient, make_recipe
-from imgtool.cli.sources import READABLE, STREAM, exists
+from imgtool.cli.sources import READABLE, STREAM
 from imgtool.data.captcha_labels import write_labels
 from imgtool.data.captcha_set import read_captcha_set
 from imgtool.data.captcha_shards import SHEET, Drawn, SetShape, is_whole, missing, write_shard
-from imgtool.errors import OptionError, OutputError
-from imgtool.files import check_writable, printable, sha256_file
+from imgtool.errors import OptionError
+from imgtool.files import printable, sha256_file
 from imgtool.imaging.fonts import Font, find_fonts
 from imgtool.imaging.io import read_picture, write_picture
 from imgtool.imaging.picture import Picture, to_8_bits
@@ -94,9 +95,7 @@ def draw_one(
     began = time.monotonic()
     path = Path(output)
     if output != STREAM:
-        if exists(path) and not values["force"]:
-            raise OutputError(f"{printable(path)} exists", hint="--force replaces it")
-        check_writable(path)
+        require_place(path, force=values["force"])
     else:
         require_stream(alone=True)
     look = look_of(options, text_file=values["text_file"], secure=values["secure"], like=like)

@@ -12,8 +12,9 @@ import click
 
 from imgtool.cli import settings
 from imgtool.cli.console import console
+from imgtool.cli.naming import require_place
 from imgtool.cli.sources import is_file
-from imgtool.errors import OptionError, OutputError
+from imgtool.errors import OptionError
 from imgtool.files import atomic_write, printable
 from imgtool.options.captcha import CaptchaOptions, require_drawable
 
@@ -170,10 +171,10 @@ def save_style(path: Path, options: CaptchaOptions, *, force: bool) -> None:
     """Write a style that `--config` reads.
 
     Raises:
-        OutputError: it exists, or cannot be written.
+        click.UsageError: it exists.
+        OutputError: it cannot be written.
     """
-    if path.exists() and not force:
-        raise OutputError(f"{printable(path)} exists", hint="--force")
+    require_place(path, force=force)
     # JSON's strings, numbers and lists are TOML's too.
     lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in style_of(options).items()]
     with atomic_write(path) as file:

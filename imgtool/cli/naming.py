@@ -1,11 +1,13 @@
-"""Names of outputs from templates such as `{stem}-{kind}.png`."""
+"""Names of outputs: from templates such as `{stem}-{kind}.png`, and whether they are free."""
 
 import string
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
-from imgtool.files import printable
+from imgtool.cli.sources import is_file
+from imgtool.files import check_writable, printable
 
 
 class Index(int):
@@ -35,3 +37,25 @@ def filled(template: str, fields: Mapping[str, object]) -> str:
         pass
     known = " ".join(f"{{{name}}}" for name in fields)
     raise click.UsageError(f"--name {printable(template)!r} is no template; use {known}.")
+
+
+def require_new(path: str | Path, cure: str = "Use --force to replace it.") -> None:
+    """Refuse a name that a file has already.
+
+    Raises:
+        click.UsageError: as it says.
+    """
+    if is_file(path):
+        raise click.UsageError(f"{printable(path)} exists. {cure}")
+
+
+def require_place(path: Path, *, force: bool) -> None:
+    """Refuse, before any work, an output that could not be written, or that is there and not to be replaced.
+
+    Raises:
+        click.UsageError: it is there.
+        OutputError: it cannot be written.
+    """
+    if not force:
+        require_new(path)
+    check_writable(path)

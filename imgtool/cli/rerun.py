@@ -10,6 +10,7 @@ from imgtool import __version__
 from imgtool.cli import batch, params
 from imgtool.cli.console import console
 from imgtool.cli.inspect import in_a_set
+from imgtool.cli.naming import require_new
 from imgtool.cli.recipes import FORMAT, versions
 from imgtool.cli.sources import READABLE, STREAM, is_file
 from imgtool.errors import OptionError, RecipeError
@@ -54,8 +55,8 @@ def rerun_command(picture: str, output: str, force: bool, find: tuple[str, ...])
     from imgtool.imaging.io import read_recipe
 
     name = printable(picture)
-    if output != STREAM and is_file(output) and not force:
-        raise click.UsageError(f"{printable(output)} exists. Use --force to replace it.")
+    if output != STREAM and not force:
+        require_new(output)
     try:
         recipe = read_recipe(Path(picture))
     except RecipeError as error:

@@ -8,6 +8,7 @@ import click
 
 from imgtool.cli import params, value_types
 from imgtool.cli.batch import FORMATS, require_stream
+from imgtool.cli.naming import require_place
 from imgtool.cli.sources import STREAM
 from imgtool.errors import OptionError, OutputError
 from imgtool.files import check_writable, printable
@@ -141,7 +142,7 @@ def _require_possible(
         raise OptionError("seeds", "tells which samples, and --count and --start do too")
     if str(output) == STREAM:
         require_stream(alone=True)
+    elif single:
+        require_place(output, force=force)
     else:
-        if single and output.exists() and not force:
-            raise OutputError(f"{printable(output)} exists", hint="--force replaces it")
-        check_writable(output if single else output / "000000.png")
+        check_writable(output / "000000.png")

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from imgtool.cli.console import console
 from imgtool.cli.fetching import weights_told
+from imgtool.cli.naming import require_new
 from imgtool.cli.picture_sources import pictures_told
 from imgtool.cli.recipes import Ingredient, make_recipe, require_same_weights, shown_path
 from imgtool.cli.sources import STREAM
-from imgtool.errors import DataError, OutputError
+from imgtool.errors import DataError
 from imgtool.files import printable
 from imgtool.imaging import animation
 from imgtool.imaging.grid import grid
@@ -98,8 +99,8 @@ class _Samples:
         options, steps = self.options, max(1, self.options.interpolate)
         total = len(options.origins) * steps
         paths = [folder / f"{options.start * steps + index:06d}.png" for index in range(total)]
-        if (there := [path for path in paths if path.exists()]) and not force:
-            raise OutputError(f"{printable(there[0])} exists", hint="--force replaces it")
+        for path in paths if not force else ():
+            require_new(path)
         with console.progress("Drawing") as on_progress:
             for index, (path, pixels) in enumerate(zip(paths, self.drawn(), strict=True)):
                 recipe = self.recipe(self._alone(index)) if steps == 1 else None

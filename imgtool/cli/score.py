@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from imgtool.cli import params
-from imgtool.cli.sources import STREAM, exists, is_file, is_folder
-from imgtool.files import check_writable, printable
+from imgtool.cli.naming import require_place
+from imgtool.cli.sources import STREAM, exists, is_folder
+from imgtool.files import printable
 from imgtool.options.gan import GAN_FITS, TrainGanOptions
 
 HTML = (".html", ".htm")
@@ -181,6 +182,4 @@ def _require_free(output: Path, force: bool) -> None:
     if output.suffix.lower() not in HTML:
         better = printable(output.with_suffix(".html"))
         raise click.UsageError(f"{printable(output)} is no page; name it {better}.")
-    if is_file(output) and not force:
-        raise click.UsageError(f"{printable(output)} exists. Use --force to replace it.")
-    check_writable(output)
+    require_place(output, force=force)

@@ -10,9 +10,10 @@ import click
 
 from imgtool.cli import params
 from imgtool.cli.batch import FORMATS, identity
+from imgtool.cli.naming import require_place
 from imgtool.cli.rehearsal import answer
-from imgtool.cli.sources import Source, find_sources, is_file
-from imgtool.files import check_writable, printable
+from imgtool.cli.sources import Source, find_sources
+from imgtool.files import printable
 
 MIN_HEIGHT = 32
 
@@ -108,6 +109,4 @@ def _require_place(output: Path, sources: Sequence[Source], *, force: bool) -> N
         raise click.UsageError("a sheet takes files, not stdin.")
     if identity(output) in {identity(source.path) for source in sources}:
         raise click.UsageError(f"{shown} would replace an input; choose another output.")
-    if is_file(output) and not force:
-        raise click.UsageError(f"{shown} exists. Use --force to replace it.")
-    check_writable(output)
+    require_place(output, force=force)
