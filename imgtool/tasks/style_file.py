@@ -183,7 +183,10 @@ def load_style(path: Path) -> StyleFile:
         BadImage: it is damaged, or not what it claims to be.
     """
     name = printable(path)
-    tensors, metadata = load_safetensors(path, at_most=MOST_BYTES)
+    try:
+        tensors, metadata = load_safetensors(path, at_most=MOST_BYTES)
+    except BadImage as error:
+        raise BadImage(name, error.reason, hint="imgtool save-style PAINTING") from error
     try:
         about = json.loads(metadata[KEY])
         measured = _measured(about)
