@@ -73,7 +73,7 @@ def sha256_file(path: Path) -> str:
 def check_writable(path: Path) -> None:
     """Refuse an output that could not be written, before the work that would fill it.
 
-    Nothing is created. A disk can still fill up, or a permission change, before the result is there.
+    Nothing is left. A disk can still fill up, or a permission change, before the result is there.
 
     Raises:
         OutputError: The target is a folder or read-only, or its folder cannot be written or created.
@@ -90,6 +90,7 @@ def check_writable(path: Path) -> None:
         if not ancestor.is_dir():
             raise _os_error(errno.ENOTDIR, ancestor)
         _check_access(ancestor, os.W_OK | os.X_OK)
+        _check_opens(ancestor)
 
 
 @contextmanager
@@ -187,22 +188,13 @@ class _FileDraft:
         self.sibling: Path | None = None
         try:
             remove_leftovers(target.parent)
-            self._open()
+            self.fd, self.sibling = _open_draft(target.parent)
             if replaced is not None and sys.platform != "win32":
                 os.fchmod(self.fd, stat.S_IMODE(replaced.st_mode) & 0o777)
             self.file: BinaryIO = os.fdopen(os.dup(self.fd), "w+b")
         except BaseException:
             self.discard()
             raise
-
-    def _open(self) -> None:
-        """Open the draft and lock it, so that other processes see its owner is alive."""
-        if _O_TMPFILE and Path("/proc/self/fd").is_dir():
-            with suppress(OSError):  # not on every file system
-                self.fd = os.open(self.target.parent, _O_TMPFILE | os.O_RDWR, 0o666)
-                _lock(self.fd)
-                return
-        self.fd, self.sibling = _open_sibling(self.target.parent)
 
     def publish(self, *, overwrite: bool) -> None:
         """Give the contents their name."""
@@ -285,6 +277,16 @@ def _remove_leftover(path: str) -> None:
         os.close(fd)
 
 
+def _open_draft(folder: Path) -> tuple[int, Path | None]:
+    """A new file that is open and locked, so that other processes see its owner is alive; its name if it has one."""
+    if _O_TMPFILE and Path("/proc/self/fd").is_dir():
+        with suppress(OSError):  # not on every file system
+            fd = os.open(folder, _O_TMPFILE | os.O_RDWR, 0o666)
+            _lock(fd)
+            return fd, None
+    return _open_sibling(folder)
+
+
 def _open_sibling(folder: Path) -> tuple[int, Path]:
     """A new hidden file that is open and locked."""
     while True:
@@ -359,6 +361,14 @@ def _check_access(path: Path, mode: int) -> None:
         return
     read_only = sys.platform != "win32" and os.statvfs(path).f_flag & os.ST_RDONLY
     raise _os_error(errno.EROFS if read_only else errno.EACCES, path)
+
+
+def _check_opens(folder: Path) -> None:
+    """What permissions do not tell: on network disks, on Windows, below /proc."""
+    fd, sibling = _open_draft(folder)
+    os.close(fd)
+    if sibling is not None:
+        sibling.unlink()
 
 
 def _os_error(code: int, path: Path) -> OSError:

@@ -254,6 +254,12 @@ class TestRefusals:
                     refuses(folder / "a")
         assert (folder / "a").read_bytes() == b"precious"
 
+    @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs /proc, which only Linux has")
+    def test_where_permissions_say_yes_and_nothing_can_be_made(self, way: str) -> None:
+        for refuses in (check_writable, lambda path: write(path, b"")):
+            with pytest.raises(OutputError, match="cannot write /proc/a"):
+                refuses(Path("/proc/a"))
+
     def test_check_creates_nothing(self, tmp_path: Path) -> None:
         check_writable(tmp_path / "a")
         check_writable(tmp_path / "b" / "c" / "a")
