@@ -440,6 +440,16 @@ def test_a_frame_of_a_film_is_what_the_command_writes(small, folder, random_vgg1
     assert np.array_equal(written(), np.asarray(painted.to_pil()))
 
 
+def test_a_frame_that_goes_on_is_what_the_command_writes(small, folder, random_vgg19):
+    """With the steps of later frames, not those of a picture by itself."""
+    painted = small("photo.png", "painting.png", previous=("photo.png", "mask.png"), frame_steps=2)
+    assert painted.steps == (2,)
+    before = ("--previous-frame", "photo.png", "--previous-result", "mask.png", "-o", "o.png")
+    command = ["stylize", "photo.png", "painting.png", *TYPED, *before, "--frame-steps", "2"]
+    assert main.run([*command, "--weights", str(random_vgg19)]) == 0
+    assert np.array_equal(written(), np.asarray(painted.to_pil()))
+
+
 def test_what_stands_still_begins_with_the_result_before(small, folder):
     first = small("photo.png", "painting.png")
     again = small("photo.png", "painting.png")

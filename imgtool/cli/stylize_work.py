@@ -35,7 +35,7 @@ from imgtool.tasks.placed_styles import require_pictures, require_same_network
 from imgtool.tasks.style_file import is_style_file
 from imgtool.tasks.style_objective import Style
 from imgtool.tasks.stylize import OnStep, Step, StylizeResult, stylize
-from imgtool.tasks.video import Before, carried, stylize_frame
+from imgtool.tasks.video import Before, Carried, carried, stylize_frame
 
 # Kept back from --time for writing the result and giving back its memory: a part whatever the size, and a part for
 # each megapixel.
@@ -137,7 +137,9 @@ class StylizeWork:
         began = began or time.monotonic()
         size = fit((picture.height, picture.width), self.options.size)
         content, hint = to_image(picture.pixels), self._less_memory(size)
-        options, repaint = self._task(content, before, size)
+        last = _goes_on(before, content, size)
+        options = self.options if last is None else self.options.of_later_frames
+        repaint = partial(stylize, init=self.init) if last is None else partial(stylize_frame, last=last)
         tries = stylize_memory.fitting(
             options,
             size,
@@ -163,24 +165,13 @@ class StylizeWork:
             options, result = step_down(run, tries, say=stylize_memory.say_leaner, hint=hint)
         return Repainted(
             picture=to_picture(result.image, _alpha(picture, size)),
-            typed={**resolved(options, result.steps), **self.regions.typed()},
+            typed={**resolved(options, result.steps, later=last is not None), **self.regions.typed()},
             metrics={"steps": list(result.steps), "losses": [step.as_dict() for step in result.history]},
             interrupted=result.interrupted,
             error=DIVERGED if result.diverged else None,
             result=result,
             styles=styles,
         )
-
-    def _task(
-        self, content: Tensor, before: Before | None, size: tuple[int, int]
-    ) -> tuple[StylizeOptions, Callable[..., StylizeResult]]:
-        """The options of a photo, and what repaints it: where it goes on from the frame before, from that one."""
-        last = None if before is None else carried(before, content, size)
-        if last is None or not last.goes_on:
-            return self.options, partial(stylize, init=self.init)
-        # A recipe of a frame has its options as they were used.
-        options = self.options.of_later_frames if self.values["video"] else self.options
-        return options, partial(stylize_frame, last=last)
 
     def _less_memory(self, size: tuple[int, int]) -> str:
         """The option that helps where memory does not suffice for a result of (height, width)."""
@@ -328,8 +319,17 @@ class StylizeWork:
         return shlex.join([*words, *steps, *more])
 
 
-def resolved(options: StylizeOptions, steps: Sequence[int]) -> dict[str, Any]:
-    """The options by parameter name, as they would have to be typed for the same result of so many steps."""
+def _goes_on(before: Before | None, content: Tensor, size: tuple[int, int]) -> Carried | None:
+    """The frame before at a size of (height, width), where there is one and it shows the same scene."""
+    last = None if before is None else carried(before, content, size)
+    return last if last is not None and last.goes_on else None
+
+
+def resolved(options: StylizeOptions, steps: Sequence[int], *, later: bool = False) -> dict[str, Any]:
+    """The options by parameter name, as they would have to be typed for the same result of so many steps.
+
+    A frame that goes on from the one before takes its steps from those of such frames.
+    """
     typed = asdict(options)
     for name in (*RECIPE_FIELDS, "time"):
         del typed[name]
@@ -340,6 +340,7 @@ def resolved(options: StylizeOptions, steps: Sequence[int]) -> dict[str, Any]:
         "size": typed["size"] or "full",
         # Scales that a signal cut off had no step.
         "steps": [*steps, *[0] * (options.scales - len(steps))],
+        **({"frame_steps": sum(steps)} if later else {}),
     }
 
 

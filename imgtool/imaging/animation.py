@@ -86,6 +86,8 @@ def write_animation(
     first, *others = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
     shown = [seconds] * len(frames) if isinstance(seconds, int | float) else seconds
     repeats = {"loop": 1 if loop is None else loop} if loop is not None or fmt.pillow == "WEBP" else {}
+    # Where it is transparent, a GIF would show what the frame before had there.
+    cleared = {"disposal": 2} if fmt.pillow == "GIF" and first.mode == "RGBA" else {}
     carried = {} if recipe is None else recipe_options(fmt, to_json(recipe))
     buffer = io.BytesIO()
     try:
@@ -96,6 +98,7 @@ def write_animation(
             append_images=others,
             duration=[round(each * 1000) for each in shown],
             **repeats,
+            **cleared,
             **fmt.options,
             **carried,
         )

@@ -41,14 +41,18 @@ def test_times_and_loops_come_back(tmp_path, frames, name, loop):
     assert read_timing(tmp_path / name) == Timing(seconds, loop)
 
 
-def test_transparent_frames(tmp_path, frames):
-    alpha = np.full((6, 9, 1), 255, np.uint8)
-    alpha[:3] = 0
-    shown = [np.dstack([frame, alpha]) for frame in frames]
-    write_animation(tmp_path / "a.webp", shown, seconds=0.05)
-    with Image.open(tmp_path / "a.webp") as image:
-        image.seek(2)
-        assert np.array_equal(np.asarray(image.convert("RGBA"))[..., 3], alpha[..., 0])
+@pytest.mark.parametrize("name", ["a.webp", "a.gif"])
+def test_transparent_frames(tmp_path, frames, name):
+    """What moves leaves nothing where it was."""
+    alphas = np.zeros((len(frames), 6, 9), np.uint8)
+    for number, alpha in enumerate(alphas):
+        alpha[:, number : number + 3] = 255
+    shown = [np.dstack([frame, alpha]) for frame, alpha in zip(frames, alphas, strict=True)]
+    write_animation(tmp_path / name, shown, seconds=0.05)
+    with Image.open(tmp_path / name) as image:
+        for number, alpha in enumerate(alphas):
+            image.seek(number)
+            assert np.array_equal(np.asarray(image.convert("RGBA"))[..., 3], alpha)
 
 
 def test_times_of_a_still_picture(tmp_path, frames):
