@@ -10,12 +10,11 @@ import click
 from imgtool.cli import batch, params, settings, strengths, video
 from imgtool.cli.console import console
 from imgtool.cli.sources import is_file
-from imgtool.errors import WeightsError
 from imgtool.files import printable
 from imgtool.options.fast_style import STYLE_NET, FastStyleOptions
 from imgtool.runtime import processor
 from imgtool.runtime.given import given_weights
-from imgtool.runtime.registry import registry
+from imgtool.runtime.registry import entry_of, registry
 
 BESIDE = {"sheet": "-sheet.png", "sidecar": batch.SIDECAR}  # what is written besides the result
 OWN = ("blend",)  # options of one pass alone
@@ -24,16 +23,15 @@ MACHINE = ("device", "precision", "threads", "max_pixels", "ray")
 
 
 def is_wanted(weights: str | None) -> bool:
-    """Whether weights, by name or path, are of a network that repaints in one pass."""
+    """Whether weights, by name or path, are of a network that repaints in one pass.
+
+    Raises:
+        WeightsError: there are none of this name, or at this path.
+    """
     if weights is None:
         return False
-    if weights in registry():
-        return registry()[weights].network == STYLE_NET
-    try:
-        given = given_weights(weights)
-    except WeightsError:  # told where they are needed
-        return False
-    return given is not None and given.network == STYLE_NET
+    given = None if weights in registry() else given_weights(weights)
+    return (given or entry_of(weights)).network == STYLE_NET
 
 
 def refuse_options() -> None:

@@ -49,20 +49,24 @@ class HalfBlocks:
         yield from self.segments
 
 
+def can_preview() -> bool:
+    """Whether stderr can show a picture; if not, a note says why."""
+    reason = _why_not()
+    if reason and not console.json_progress:
+        console.warn(f"no --preview: {reason}")
+    return reason is None
+
+
 @contextmanager
 def previewed(title: str, *, wanted: bool) -> Iterator[tuple[OnProgress, OnPicture]]:
     """`console.progress`, with a picture above the bar.
 
     Args:
         title: of the bar.
-        wanted: whether the picture is; where there is no terminal to show it, a note says so.
+        wanted: whether the picture is, see `can_preview`.
     Yields:
         A function that is told how things stand, and one that is told of pictures.
     """
-    if wanted and (reason := _why_not()):
-        if not console.json_progress:
-            console.warn(f"no --preview: {reason}")
-        wanted = False
     if not wanted or console.quiet:
         with console.progress(title) as on_progress:
             yield on_progress, _ignore

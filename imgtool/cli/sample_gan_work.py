@@ -89,7 +89,9 @@ class _Samples:
         found = [self.enlarged(each) for each in self.drawn()]
         steps, recipe = self.options.interpolate, self.recipe(self.options)
         if path.suffix[1:].lower() in animation.SUFFIXES and steps:
-            animation.write_animation(path, found, seconds=FRAME, recipe=recipe, overwrite=force)
+            notes = animation.write_animation(path, found, seconds=FRAME, recipe=recipe, overwrite=force)
+            for note in notes:
+                console.warn(note)
         else:
             self._write(path, grid(found, columns=steps or None), recipe, force=force)
         return len(found)

@@ -49,8 +49,9 @@ class StrengthsWork(StylizeWork):
         done, steps = 0, sum(self.options.steps_per_scale)
         total = steps * len(self.styles) * len(STRENGTHS)
         for name, style in zip(self.names, self.styles, strict=True):
-            shown = content if style.image is None else style.image  # a style file has no picture
-            yield name, to_picture(_covering(shown, size))
+            # A style file has no picture.
+            title, shown = ("photo", content) if style.image is None else (name, style.image)
+            yield title, to_picture(_covering(shown, size))
             for strength in STRENGTHS:
 
                 def on_step(step: Step, _: object, done: int = done, name: str = name) -> None:

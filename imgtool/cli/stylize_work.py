@@ -3,7 +3,7 @@
 import math
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import zip_longest
@@ -17,7 +17,7 @@ from imgtool.api.inputs import mask_of
 from imgtool.cli import params, stylize_memory
 from imgtool.cli.batch import Job
 from imgtool.cli.console import OnProgress, console
-from imgtool.cli.preview import OnPicture, previewed
+from imgtool.cli.preview import OnPicture, can_preview, previewed
 from imgtool.cli.session import Session
 from imgtool.cli.sources import STREAM
 from imgtool.cli.style_files import read_style_file
@@ -85,6 +85,7 @@ class StylizeWork:
         self.network = load_style_network(weights, options, self.session.device, activations)
         self.terms = edge_terms(options, self.session.find_weights, self.session.device)
         self.regions = Regions(self.session, values, len(self.styles))
+        self.preview = values["preview"] and can_preview()
 
     def __call__(self, job: Job) -> dict[str, Any]:
         """Repaint one photo and write it; the fields of its `--json` line."""
@@ -149,7 +150,7 @@ class StylizeWork:
             hint=hint,
         )
         styles = self.regions.placed(self.styles, picture, size)
-        with previewed(title, wanted=self.values["preview"]) as told:
+        with previewed(title, wanted=self.preview) as told:
 
             def run(options: StylizeOptions) -> tuple[StylizeOptions, StylizeResult]:
                 return options, repaint(

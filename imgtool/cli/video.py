@@ -84,8 +84,11 @@ def is_animation(given: Sequence[str], values: dict[str, Any]) -> bool:
     """Whether one animation is to be made of one."""
     if not values["video"] or not _is_film(given):
         return False
-    output = values["output"] or ""
-    return not (values["name"] or output.endswith(("/", "\\")) or is_folder(output))
+    return not (values["name"] or _means_folder(values["output"] or ""))
+
+
+def _means_folder(output: str) -> bool:
+    return output.endswith(("/", "\\")) or is_folder(output)
 
 
 def plan(
@@ -107,6 +110,8 @@ def plan(
         _say_idle(values)
     if is_animation(given, values):
         return _plan_animation(given, choice, values, command)
+    if values["video"] and (len(given) > 1 or is_folder(given[0])):
+        _refuse_animation(choice.output or "")
 
     def arrange(sources: list[Source]) -> list[Source]:
         if not values["video"]:
@@ -137,6 +142,12 @@ def _plan_animation(
 def _is_film(given: Sequence[str]) -> bool:
     """Whether it is one file that can hold frames."""
     return len(given) == 1 and is_file(given[0]) and Path(given[0]).suffix[1:].lower() in ANIMATIONS
+
+
+def _refuse_animation(output: str) -> None:
+    """Refuse an animation of single frames, whose times nobody told."""
+    if Path(output).suffix[1:].lower() in ANIMATIONS and not _means_folder(output):
+        raise click.UsageError("an animation is made of one animation; single frames go to -o FOLDER/.")
 
 
 def frames_of(source: Source) -> list[Source]:

@@ -107,7 +107,7 @@ class AnimationWork:
         began, timing = time.monotonic(), read_timing(job.source.path)
         made, ingredient, interrupted = self._made(job, len(timing.seconds))
         typed = {**made[0].typed, "video": True}
-        write_animation(
+        notes = write_animation(
             job.output,
             _alike([each.picture for each in made]),
             seconds=timing.seconds[: len(made)],
@@ -115,6 +115,8 @@ class AnimationWork:
             recipe=self.session.recipe(ingredient, typed, unfinished=interrupted is not None),
             overwrite=self.session.force or job.unfinished,
         )
+        for note in notes:
+            console.warn(note)
         seconds, first = time.monotonic() - began, made[0].picture
         frames = f"{len(made)} of {len(timing.seconds)} frames"
         console.say(f"{job}: {first.width}x{first.height}, {frames}, {seconds:.1f} s")

@@ -69,8 +69,8 @@ def write_animation(
     loop: int | None = 0,
     recipe: Mapping[str, Any] | None = None,
     overwrite: bool = True,
-) -> None:
-    """Write frames that are shown one after the other; whole or not at all.
+) -> tuple[str, ...]:
+    """Write frames that are shown one after the other, whole or not at all, and return notes.
 
     Args:
         path: its suffix, one of `SUFFIXES`, says the format.
@@ -106,6 +106,8 @@ def write_animation(
         raise OutputError(f"cannot write it as {fmt.pillow}: {error}", hint="write a .png") from error
     with atomic_write(path, overwrite=overwrite) as file:
         file.write(buffer.getvalue())
-    if recipe is not None and not carried:
-        with atomic_write(sidecar_path(path), overwrite=overwrite) as file:
-            file.write(to_json(recipe).encode() + b"\n")
+    if recipe is None or carried:
+        return ()
+    with atomic_write(sidecar_path(path), overwrite=overwrite) as file:
+        file.write(to_json(recipe).encode() + b"\n")
+    return (f"recipe written to {printable(sidecar_path(path))}",)

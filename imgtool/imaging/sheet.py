@@ -16,7 +16,7 @@ CHECKS = (255, 218)  # the greys behind transparent pixels
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 SMOOTH = 4  # plots are drawn this many times larger
-ROW = 9  # panel heights across; what is wider goes on in a further row
+ROW = 7  # panel heights across; what is wider goes on in a further row
 PLOT_ASPECT = 1.4
 LEGIBLE = 12  # pixels of the letters of a title, at least
 RANGE = (1e-250, 1e250)  # beyond lies what a float cannot hold with a margin

@@ -39,7 +39,10 @@ class Painter:
         """
         for name in blend:
             if name not in self.styles:
-                raise OptionError("blend", f"no style {name!r}; choose from {', '.join(self.styles)}")
+                hint = "weights follow an =, as in a=0.6,b=0.4" if ":" in name else None
+                raise OptionError(
+                    "blend", f"no style {name!r}; choose from {', '.join(self.styles)}", hint=hint
+                )
         blend = blend or {self.styles[0]: 1.0}
         most = max(blend.values())  # of sums, huge weights have none
         total = sum(weight / most for weight in blend.values())

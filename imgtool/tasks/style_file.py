@@ -90,7 +90,9 @@ class StyleFile:
         if own.weights != measured.weights:
             found, expected = (f"{each.network} {each.weights[:12]}…" for each in (own, measured))
             reason = f"was measured with {found}, not {expected}"
-            raise OptionError("style", f"{self.name} {reason}", hint="save-style with the same --weights")
+            raise OptionError(
+                "style", f"{self.name} {reason}", hint="save-style with the same --network or --weights"
+            )
         if (own.pool, own.rescaled) != (measured.pool, measured.rescaled):
             reason = f"was measured with {_network(own)}, not {_network(measured)}"
             raise OptionError("style", f"{self.name} {reason}")
@@ -109,9 +111,8 @@ class StyleFile:
         for side in sides:
             if not low / BEYOND <= side <= high * BEYOND:
                 reason = f"was measured at {low} to {high} px and is wanted at {side:.0f} px"
-                raise OptionError(
-                    "style", f"{self.name} {reason}", hint="another --size, or save-style --size"
-                )
+                hint = "a larger --size" if side < low else f"save-style --size {math.ceil(side)}"
+                raise OptionError("style", f"{self.name} {reason}", hint=hint)
 
     def at(self, side: float, layers: Collection[str]) -> Grams:
         """Gram matrices for a longest side in pixels, between those of the two sizes next to it."""

@@ -51,6 +51,12 @@ def test_without_a_terminal_a_note(stylize, pictures):
     assert quiet.stderr == ""
 
 
+def test_the_note_comes_once(stylize, pictures):
+    result = stylize("photo.png", "painting.png", "--style", "painting.png", "--preview", "-o", "out/")
+    assert result.code == 0, result.stderr
+    assert result.stderr.count("no --preview") == 1
+
+
 @pytest.mark.parametrize(("name", "value"), [("TERM", "dumb"), ("NO_COLOR", "1")])
 def test_terminals_without_colors(monkeypatch, name, value):
     monkeypatch.setattr(preview.sys.stderr, "isatty", lambda: True)

@@ -60,6 +60,7 @@ def again(rerun, random_vgg19):
         ("- --style painting.png --video", "reads files, not stdin"),
         ("photo.png painting.png --video --frame 2", "leave --frame and --previous-frame away"),
         ("photo.png painting.png --previous-frame photo.png", "go together"),
+        ("photo.png painting.png --style painting.png --video -o film.gif", "an animation is made of one"),
         (
             "photo.png painting.png --previous-frame gone.png --previous-result gone.png",
             "previous frame gone.png does not",
@@ -230,6 +231,7 @@ def test_one_pass_of_an_animation(imgtool, clip):
     )
     assert result.code == 0, result.stderr
     assert read_timing(Path("out.gif")) == read_timing(Path("clip.gif"))
+    assert "recipe written to out.gif.json" in result.stderr
 
 
 def test_a_cut_animation_in_one_pass(imgtool, clip, monkeypatch, listening):

@@ -69,10 +69,12 @@ def test_other_sizes_lie_between(path):
     assert torch.equal(style.at(300, LAYERS)["conv2_1"], style.grams[256]["conv2_1"])
 
 
-@pytest.mark.parametrize("side", [20, 400])
-def test_sizes_far_away_are_refused(path, side):
-    with pytest.raises(OptionError, match=rf"was measured at 32 to 256 px and is wanted at {side} px"):
+@pytest.mark.parametrize(("side", "cure"), [(20, "a larger --size"), (400, "save-style --size 400")])
+def test_sizes_far_away_are_refused(path, side, cure):
+    message = rf"was measured at 32 to 256 px and is wanted at {side} px"
+    with pytest.raises(OptionError, match=message) as refusal:
         load_style(path).require_sides([128, side])
+    assert refusal.value.hint == cure
     load_style(path).require_sides([23, 360])
 
 
