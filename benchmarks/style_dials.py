@@ -1,7 +1,9 @@
-"""Measure what `--strength` and `--stroke` of `imgtool stylize` mean, and what large pictures take.
+"""Measure what `--strength`, `--stroke` and regions of `imgtool stylize` mean, and what large pictures take.
 
     python benchmarks/style_dials.py strength --paintings FOLDER
     python benchmarks/style_dials.py stroke
+    python benchmarks/style_dials.py regions
+    python benchmarks/style_dials.py tiles
     python benchmarks/style_dials.py large --megapixels 12
 
 Results are kept in benchmarks/README.md.
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -76,7 +79,8 @@ class _Pair:
         from imgtool.tasks.style_objective import Style, StyleObjective
 
         torch.set_num_threads(threads)
-        self.size, options = size, StylizeOptions(size=size)
+        self.size, self.options = size, StylizeOptions(size=size)
+        options = self.options
         self.photo, self.style = load_pair(photo, style, size)
         self.network = load_style_network(find_weights("vgg19"), options, select_device())
         self.objective = StyleObjective(self.photo, [Style(self.style)], options, self.network)
@@ -93,6 +97,22 @@ class _Pair:
         with torch.no_grad():
             left = math.sqrt(float(self.objective(eight_bits(image)).style) / self.far)
         return left, self.score(image)[1]
+
+    def grams(self, image, mask=None):  # type: ignore[no-untyped-def]
+        """Gram matrices by layer, of a region if there is a mask (1, 1, h, w)."""
+        import torch
+
+        from imgtool.imaging.tensors import resize
+        from imgtool.losses.gram import gram_matrix
+
+        found = {}
+        with torch.no_grad():
+            for layer, features in self.network.stream(image):
+                if layer in self.options.style_layers:
+                    features, size = features.float(), (features.shape[-2], features.shape[-1])
+                    guide = torch.ones(1, 1, *size) if mask is None else resize(mask, size)
+                    found[layer] = gram_matrix(features * (guide / guide.square().mean().sqrt()))
+        return found
 
     def repainted(self, **knobs: object):  # type: ignore[no-untyped-def]
         """What stylize makes of them."""
@@ -146,6 +166,70 @@ def _blocks(apart) -> str:  # type: ignore[no-untyped-def]
         means = apart[:height, :width].reshape(height // side, side, width // side, side, 3).mean((1, 3))
         words.append(f"of squares of {side} px {abs(means).mean():.2f}/255")
     return ", ".join(words)
+
+
+@bench.command()
+@click.option("--size", default=256, show_default=True)
+@click.option("--threads", default=2, show_default=True)
+def regions(size: int, threads: int) -> None:
+    """With --content-mask auto, how far each region of a result is from its own style against from the other."""
+    import torch
+
+    import imgtool
+    from imgtool.imaging.tensors import to_image
+    from imgtool.tasks.style_regions import color_regions
+
+    torch.set_num_threads(threads)
+    styles = [EXAMPLES / f"{name}.jpg" for name in ("night", "waves")]
+    for photo in PHOTOS:
+        pair = _Pair(EXAMPLES / f"{photo}.jpg", styles[0], size, threads)
+        own = [
+            pair.grams(to_image(imgtool.stylize(each, each, size=size, strength=0).to_pil()))
+            for each in styles
+        ]
+        masks = color_regions(pair.photo, len(styles))
+        for name, words in (("regions", {"content_masks": "auto"}), ("a mix", {})):
+            result = imgtool.stylize(EXAMPLES / f"{photo}.jpg", styles, size=size, **words)
+            found = [pair.grams(result.image, mask) for mask in masks]
+            shares = [_apart(found[n], own[n]) / _apart(found[n], own[1 - n]) for n in (0, 1)]
+            print(f"{photo:10} {name:8} dark {shares[0]:.2f}, light {shares[1]:.2f}", flush=True)
+
+
+def _apart(ours, theirs) -> float:  # type: ignore[no-untyped-def]
+    """Of Gram matrices: the mean over layers of the distance against the length of theirs."""
+    return statistics.mean(float((ours[name] - theirs[name]).norm() / theirs[name].norm()) for name in theirs)
+
+
+@bench.command()
+@click.option("--size", default=256, show_default=True)
+@click.option("--tile", default=64, show_default=True)
+@click.option("--threads", default=2, show_default=True)
+def tiles(size: int, tile: int, threads: int) -> None:
+    """The relative difference of the gradient in tiles from that of the whole, with the real network."""
+    import torch
+
+    from imgtool.options.stylize import StylizeOptions
+    from imgtool.runtime.device import select_device
+    from imgtool.runtime.registry import find_weights
+    from imgtool.tasks.load import load_style_network
+    from imgtool.tasks.style_objective import Style, StyleObjective
+    from imgtool.tasks.tiled_objective import TiledObjective
+
+    pair, found = _Pair(EXAMPLES / "astronaut.jpg", EXAMPLES / "night.jpg", size, threads), {}
+    options = StylizeOptions(size=size)
+    for precision in ("fp32", "bf16"):
+        network = load_style_network(find_weights("vgg19"), options, select_device("cpu", precision))
+        for way, of in (("whole", StyleObjective), ("tiles", partial(TiledObjective, tile=tile))):
+            leaf = (pair.photo * 0.9).requires_grad_()
+            objective = of(pair.photo, [Style(pair.style)], options, network)
+            (found[precision, way],) = torch.autograd.grad(objective(leaf).total, leaf)
+    for one, other in ((("fp32", "tiles"), ("fp32", "whole")), (("bf16", "tiles"), ("bf16", "whole"))):
+        print(f"{' '.join(one)} from {' '.join(other)}: {_relative(found[one], found[other]):.1e}")
+    print(f"bf16 whole from fp32 whole: {_relative(found['bf16', 'whole'], found['fp32', 'whole']):.1e}")
+
+
+def _relative(one, other) -> float:  # type: ignore[no-untyped-def]
+    return float((one - other).norm() / other.norm())
 
 
 @bench.command()

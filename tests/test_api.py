@@ -450,6 +450,18 @@ def test_a_frame_that_goes_on_is_what_the_command_writes(small, folder, random_v
     assert np.array_equal(written(), np.asarray(painted.to_pil()))
 
 
+def test_edges_are_kept_by_command_and_function(small, folder, random_vgg19):
+    """The term is minimised, and the picture is not the one without it."""
+    free = small("photo.png", "painting.png", steps=6)
+    kept = small("photo.png", "painting.png", steps=6, keep_edges=20)
+    assert not free.history[-1].others
+    assert kept.history[-1].others["edges"] < kept.history[1].others["edges"]
+    assert not torch.equal(kept.image, free.image)
+    command = ["stylize", "photo.png", "painting.png", *TYPED, "--steps", "6", "--keep-edges", "20"]
+    assert main.run([*command, "--weights", str(random_vgg19), "-o", "o.png"]) == 0
+    assert np.array_equal(written(), np.asarray(kept.to_pil()))
+
+
 def test_what_stands_still_begins_with_the_result_before(small, folder):
     first = small("photo.png", "painting.png")
     again = small("photo.png", "painting.png")
