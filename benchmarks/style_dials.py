@@ -127,35 +127,44 @@ class _Pair:
 @bench.command()
 @click.option("--content", type=click.Path(exists=True, path_type=Path), default=EXAMPLES / "astronaut.jpg")
 @click.option("--style", type=click.Path(exists=True, path_type=Path), default=EXAMPLES / "night.jpg")
-@click.option("--size", default=256, show_default=True, help="Of the preview; the final is twice as large.")
+@click.option("--size", default=256, show_default=True, help="Of the preview.")
+@click.option("--factor", default=2, show_default=True, help="How many times as large the final is.")
 @click.option("--stroke", default=6.0, show_default=True, help="In the preview.")
+@click.option("--words", default="", help="For the command that makes the final.")
+@click.option("--only-stroke", is_flag=True, help="Not without --stroke.")
+@click.option("--threads", default=2, show_default=True)
 @click.option("--save", type=click.Path(path_type=Path), help="A folder for the pictures.")
-def stroke(content: Path, style: Path, size: int, stroke: float, save: Path | None) -> None:
-    """How far a final of twice the size is from its preview, made half as large, with and without --stroke."""
+def stroke(
+    content: Path,
+    style: Path,
+    size: int,
+    factor: int,
+    stroke: float,
+    words: str,
+    only_stroke: bool,
+    threads: int,
+    save: Path | None,
+) -> None:
+    """How far a final is from its preview, made as small, with and without --stroke."""
     import numpy as np
     from PIL import Image
 
-    ways = {"--stroke": (f"--stroke={stroke}", f"--stroke={2 * stroke}"), "default": ("--seed=0", "--seed=0")}
+    pair = [*IMGTOOL, "stylize", str(content), str(style), f"--threads={threads}", "-qfo"]
+    ways = {"stroke": [f"--stroke={stroke}", f"--stroke={factor * stroke}"], "default": ["--seed=0"] * 2}
     with tempfile.TemporaryDirectory() as temporary:
         folder = save or Path(temporary)
-        for name, words in ways.items():
-            pictures = []
-            for factor, word in zip((1, 2), words, strict=True):
-                out = folder / f"{name.strip('-')}-{factor * size}.png"
-                peak(
-                    *IMGTOOL,
-                    "stylize",
-                    str(content),
-                    str(style),
-                    "-qfo",
-                    str(out),
-                    f"--size={factor * size}",
-                    word,
-                )
-                pictures.append(Image.open(out).convert("RGB"))
-            small = pictures[1].resize(pictures[0].size, Image.Resampling.LANCZOS)
-            apart = np.asarray(small, float) - np.asarray(pictures[0], float)
-            print(f"{name:10} mean difference {np.abs(apart).mean():.2f}/255, {_blocks(apart)}")
+        folder.mkdir(exist_ok=True)
+        for name in ("stroke",) if only_stroke else ways:
+            small, large = (folder / f"{name}-{side}.png" for side in (size, factor * size))
+            peak(*pair, str(small), f"--size={size}", ways[name][0])
+            gigabytes, _ = peak(*pair, str(large), f"--size={factor * size}", ways[name][1], *words.split())
+            preview, final = (Image.open(each).convert("RGB") for each in (small, large))
+            apart = np.asarray(final.resize(preview.size, Image.Resampling.LANCZOS), float) - np.asarray(
+                preview
+            )
+            print(
+                f"{name:8} {np.abs(apart).mean():.2f}/255, {_blocks(apart)}; {gigabytes:.2f} GB", flush=True
+            )
 
 
 def _blocks(apart) -> str:  # type: ignore[no-untyped-def]

@@ -71,7 +71,11 @@ knob = partial(params.knob, StylizeOptions())
 @knob("--content-weight", type=float, help="Keep more of the photo.")
 @knob("--style-weight", type=float, help="Take more of the style.")
 @knob("--tv-weight", type=float, help="Smooth more: total variation.")
-@knob("--strength", type=value_types.Share(), help="How far to go from the photo, 0, to the style, 1.")
+@knob(
+    "--strength",
+    type=value_types.Share(),
+    help="How far to go from the photo, 0, to the style, 1. In one pass: its share in a mix with the photo.",
+)
 @knob(
     "--keep-edges",
     type=float,
