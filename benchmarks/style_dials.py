@@ -185,17 +185,13 @@ def regions(size: int, threads: int) -> None:
     import torch
 
     import imgtool
-    from imgtool.imaging.tensors import to_image
     from imgtool.tasks.style_regions import color_regions
 
     torch.set_num_threads(threads)
     styles = [EXAMPLES / f"{name}.jpg" for name in ("night", "waves")]
     for photo in PHOTOS:
         pair = _Pair(EXAMPLES / f"{photo}.jpg", styles[0], size, threads)
-        own = [
-            pair.grams(to_image(imgtool.stylize(each, each, size=size, strength=0).to_pil()))
-            for each in styles
-        ]
+        own = [pair.grams(imgtool.stylize(each, each, size=size, strength=0).image) for each in styles]
         masks = color_regions(pair.photo, len(styles))
         for name, words in (("regions", {"content_masks": "auto"}), ("a mix", {})):
             result = imgtool.stylize(EXAMPLES / f"{photo}.jpg", styles, size=size, **words)
