@@ -73,6 +73,7 @@ def test_strength_nothing_is_the_photo(paint):
         (("--strength", "2"), "2.0 is not in the range 0<=x<=1"),
         (("--strength", "nan"), "no number from 0 to 1"),
         (("--blend", "dawn"), "--blend: no style 'dawn'; choose from night, waves"),
+        (("--blend", "waves:0.6,night:0.4"), "weights follow an =, as in a=0.6,b=0.4"),
         (("--blend", "night=0"), "--blend: weight of night must be above 0"),
         (("--blend", "night=x"), "'x' is no weight for night"),
         (("--size", "0"), "--size: must be at least 1"),

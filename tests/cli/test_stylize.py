@@ -77,6 +77,14 @@ def test_refusals(imgtool, pictures, save, arguments, error):
     assert sorted(pictures.iterdir()) == before
 
 
+@pytest.mark.parametrize("arguments", [("photo.png",), ("photo.png", "painting.png")])
+def test_weights_that_are_not_known_are_guessed(imgtool, pictures, arguments):
+    result = imgtool("stylize", *arguments, "--weights", "palete")
+    assert result.code == 3 and "did you mean palette?" in result.error
+    missing = imgtool("stylize", *arguments, "--weights", "runs/mine.safetensors")
+    assert missing.code == 3 and "no such file" in missing.error
+
+
 def test_refused_options_win_over_their_neighbours(imgtool, pictures):
     assert "--size" in imgtool("stylize", "photo.png", "painting.png", "--size", "0", "-o", "x.xyz").error
 
