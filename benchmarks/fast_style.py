@@ -184,6 +184,7 @@ def checkerboard(weights: str) -> None:
             print(
                 f"{name:9} {style:12} highest {_highest(painted):.2e} (photo {_highest(photo):.2e})  "
                 f"every four {_every(4, painted):.1f} (photo {_every(4, photo):.1f})  "
+                f"lattice {_lattice(4, painted):.2f} of 255 (photo {_lattice(4, photo):.2f})  "
                 f"border/inside {_border(painted):.2f} (photo {_border(photo):.2f})"
             )
 
@@ -207,6 +208,13 @@ def _every(period: int, pixels: np.ndarray, around: int = 6) -> float:
         beside = [*spectrum[at - around : at - 1], *spectrum[at + 2 : at + around + 1]]
         found.append(float(spectrum[at] / np.mean(beside)))
     return max(found)
+
+
+def _lattice(period: int, pixels: np.ndarray) -> float:
+    """Standard deviation of the means of pixels at each place modulo a period, in levels."""
+    height, width = (side // period for side in pixels.shape[:2])
+    gray = pixels[: height * period, : width * period].mean(axis=2)
+    return float(gray.reshape(height, period, width, period).mean(axis=(0, 2)).std())
 
 
 def _border(pixels: np.ndarray, width: int = 8) -> float:
