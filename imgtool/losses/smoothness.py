@@ -39,16 +39,25 @@ def lattice(image: Tensor, period: int, window: int) -> Tensor:
     """Energy of what comes again after a period across and down: the grid that strided networks leave in a picture.
 
     In each window, the mean of the pixels at each of the places modulo the period; the variance of these means; its
-    mean over windows. Strokes fall on all places alike and average out, the more the larger the window is; in small
-    ones a grid that turns from light to dark between two areas counts as well.
+    mean over windows. The same of the steps from pixel to pixel, for edges that keep to the grid. Strokes fall on
+    all places alike and average out, the more the larger the window is; in small ones a grid that turns from light
+    to dark between two areas counts as well.
 
     Args:
-        image: (N, C, H, W), H and W multiples of the period.
+        image: (N, C, H, W), H and W multiples of the period, at least twice it.
         period: in pixels.
         window: side of the windows in pixels, about; the picture is divided into as many as fit.
     Returns:
         A scalar, at least 0, in the square of the picture's units.
     """
+    down = (image[..., period:, :] - image[..., period - 1 : -1, :]).abs()
+    across = (image[..., period:] - image[..., period - 1 : -1]).abs()
+    of_values, *of_steps = (_unlike(each, period, window) for each in (image, down, across))
+    return of_values + torch.stack(of_steps).mean()
+
+
+def _unlike(image: Tensor, period: int, window: int) -> Tensor:
+    """The variance of the means of the places modulo a period, in windows."""
     places = functional.pixel_unshuffle(image, period)
     down, across = (max(side // window, 1) for side in image.shape[-2:])
     means = functional.adaptive_avg_pool2d(places, (down, across))

@@ -149,6 +149,6 @@ def _convolution(channels: int, width: int, *, stride: int = 1, bias: bool = Fal
 
 def _smooth(image: Tensor) -> Tensor:
     """Each pixel averaged with those above and to the left: the 2x2 box that a checkerboard cannot pass."""
-    image = functional.pad(image, (1, 0, 1, 0), mode="replicate")
+    image = functional.pad(image, (1, 0, 1, 0), mode="reflect")  # so that the first row has both kinds too
     image = image[..., 1:, :] + image[..., :-1, :]
     return (image[..., 1:] + image[..., :-1]) / 4

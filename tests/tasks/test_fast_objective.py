@@ -78,4 +78,4 @@ def test_a_grid_of_four_pixels_costs(objective):
     assert float(objective(grid, content)["lattice"]) == pytest.approx(0.0615, rel=0.01)
     spread = photo.repeat(2, 1, 1, 1)
     spread[..., ::3] += 4 / 255
-    assert float(objective(spread, content)["lattice"]) < 1e-6
+    assert float(objective(spread, content)["lattice"]) < 1e-3
