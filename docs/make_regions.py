@@ -39,7 +39,7 @@ def regions(folder: Path) -> None:
 
 def edges(folder: Path) -> None:
     """The cat in a style that takes its face, and with its outlines kept a little and much."""
-    panels = [("the photo", Image.open(EXAMPLES / "chelsea.jpg"))]
+    panels: list[tuple[str, Image.Image]] = [("the photo", Image.open(EXAMPLES / "chelsea.jpg"))]
     for weight in "014":
         words = ("--keep-edges", weight)
         panels.append((" ".join(words), painted(folder / f"{weight}.png", "chelsea", ("night",), *words)))
