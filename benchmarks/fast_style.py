@@ -185,6 +185,7 @@ def checkerboard(weights: str) -> None:
                 f"{name:9} {style:12} highest {_highest(painted):.2e} (photo {_highest(photo):.2e})  "
                 f"every four {_every(4, painted):.1f} (photo {_every(4, photo):.1f})  "
                 f"lattice {_lattice(4, painted):.2f} of 255 (photo {_lattice(4, photo):.2f})  "
+                f"steps {_steps(4, painted):.2f} (photo {_steps(4, photo):.2f})  "
                 f"border/inside {_border(painted):.2f} (photo {_border(photo):.2f})"
             )
 
@@ -215,6 +216,16 @@ def _lattice(period: int, pixels: np.ndarray) -> float:
     height, width = (side // period for side in pixels.shape[:2])
     gray = pixels[: height * period, : width * period].mean(axis=2)
     return float(gray.reshape(height, period, width, period).mean(axis=(0, 2)).std())
+
+
+def _steps(period: int, pixels: np.ndarray) -> float:
+    """How unlike mean steps between neighbours are by place modulo a period: most less least, against the mean."""
+    gray, found = pixels.mean(axis=2), []
+    for axis in (0, 1):
+        steps = np.abs(np.diff(gray, axis=axis)).mean(axis=1 - axis)
+        means = steps[: len(steps) // period * period].reshape(-1, period).mean(axis=0)
+        found.append(float((means.max() - means.min()) / means.mean()))
+    return max(found)
 
 
 def _border(pixels: np.ndarray, width: int = 8) -> float:

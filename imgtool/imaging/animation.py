@@ -18,6 +18,9 @@ from imgtool.imaging.recipes import sidecar_path, to_json
 from imgtool.imaging.suffixes import MAX_PIXELS
 
 SUFFIXES = ("gif", "webp")
+CLEAR = 255  # the number of the colour of a GIF that stands for transparent
+HALF = 128  # alpha from which a pixel is opaque there
+SEEN = 1024  # side of the square of pixels, of all frames together, in which colours are looked for
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,15 @@ def write_animation(
         OutputError: the file cannot be written, or the format cannot hold the frames.
     """
     fmt = FORMATS[path.suffix[1:].lower()]
-    first, *others = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
+    images = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
+    first, *others = _in_the_same_colors(images) if fmt.pillow == "GIF" else images
+    notes = (
+        () if first.mode == images[0].mode else (f"GIF: at most {CLEAR + 1} colours, the same in all frames",)
+    )
     shown = [seconds] * len(frames) if isinstance(seconds, int | float) else seconds
     repeats = {"loop": 1 if loop is None else loop} if loop is not None or fmt.pillow == "WEBP" else {}
     # Where it is transparent, a GIF would show what the frame before had there.
-    cleared = {"disposal": 2} if fmt.pillow == "GIF" and first.mode == "RGBA" else {}
+    cleared = {"disposal": 2, "transparency": CLEAR} if "transparency" in first.info else {}
     carried = {} if recipe is None else recipe_options(fmt, to_json(recipe))
     buffer = io.BytesIO()
     try:
@@ -107,7 +114,33 @@ def write_animation(
     with atomic_write(path, overwrite=overwrite) as file:
         file.write(buffer.getvalue())
     if recipe is None or carried:
-        return ()
+        return notes
     with atomic_write(sidecar_path(path), overwrite=overwrite) as file:
         file.write(to_json(recipe).encode() + b"\n")
-    return (f"recipe written to {printable(sidecar_path(path))}",)
+    return (*notes, f"recipe written to {printable(sidecar_path(path))}")
+
+
+def _in_the_same_colors(frames: Sequence[Image.Image]) -> list[Image.Image]:
+    """Frames in 256 colours that all of them share, without dithering: what stands still does so in a GIF too."""
+    clear = frames[0].mode == "RGBA"
+    opaque = [frame.convert("RGB") for frame in frames]
+    palette = _common(opaque).quantize(CLEAR if clear else CLEAR + 1, Image.Quantize.MEDIANCUT)
+    found = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in opaque]
+    if clear:
+        for image, frame in zip(found, frames, strict=True):
+            image.paste(CLEAR, mask=frame.getchannel("A").point(lambda alpha: 255 * (alpha < HALF)))
+            image.info["transparency"] = CLEAR
+    return found
+
+
+def _common(frames: Sequence[Image.Image]) -> Image.Image:
+    """A picture with the colours of all frames, each made so small that many fit."""
+    side = max(1, round(SEEN / len(frames) ** 0.5))
+    small = [
+        frame.resize((min(side, frame.width), min(side, frame.height)), Image.Resampling.NEAREST)
+        for frame in frames
+    ]
+    together = Image.new("RGB", (small[0].width, small[0].height * len(small)))
+    for number, image in enumerate(small):
+        together.paste(image, (0, number * image.height))
+    return together

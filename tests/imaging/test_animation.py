@@ -55,6 +55,25 @@ def test_transparent_frames(tmp_path, frames, name):
             assert np.array_equal(np.asarray(image.convert("RGBA"))[..., 3], alpha)
 
 
+def test_what_stands_still_does_so_in_a_gif(tmp_path):
+    """Of a scene of many colours before which something moves, no pixel of the scene changes."""
+    coarse = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
+    scene = np.asarray(Image.fromarray(coarse).resize((96, 72), Image.Resampling.BICUBIC))
+    frames = []
+    for number in range(4):
+        frames.append(scene.copy())
+        frames[-1][:24, 16 * number : 16 * number + 24] = (255, 40 * number, 0)
+    notes = write_animation(tmp_path / "a.gif", frames, seconds=0.1)
+    assert notes == ("GIF: at most 256 colours, the same in all frames",)
+    with Image.open(tmp_path / "a.gif") as image:
+        shown = []
+        for number in range(4):
+            image.seek(number)
+            shown.append(np.asarray(image.convert("RGB")).astype(int))
+    assert all(np.array_equal(one[24:], shown[0][24:]) for one in shown)
+    assert np.abs(np.stack(shown) - np.stack(frames)).mean() < 8
+
+
 def test_times_of_a_still_picture(tmp_path, frames):
     Image.fromarray(frames[0]).save(tmp_path / "still.png")
     assert read_timing(tmp_path / "still.png").seconds == (0.0,)
