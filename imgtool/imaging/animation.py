@@ -87,10 +87,11 @@ def write_animation(
     """
     fmt = FORMATS[path.suffix[1:].lower()]
     images = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
-    first, *others = _in_the_same_colors(images) if fmt.pillow == "GIF" else images
-    notes = (
-        () if first.mode == images[0].mode else (f"GIF: at most {CLEAR + 1} colours, the same in all frames",)
-    )
+    notes: tuple[str, ...] = ()
+    if fmt.pillow == "GIF":
+        images = _in_the_same_colors(images)
+        notes = (f"GIF: at most {CLEAR + 1} colours, the same in all frames",)
+    first, *others = images
     shown = [seconds] * len(frames) if isinstance(seconds, int | float) else seconds
     repeats = {"loop": 1 if loop is None else loop} if loop is not None or fmt.pillow == "WEBP" else {}
     # Where it is transparent, a GIF would show what the frame before had there.
